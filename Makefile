@@ -1,0 +1,52 @@
+# `make` alone lists the commands. Everything is installed into .venv, the lab aside (see tests/lab/README.md).
+
+PYTHON ?= python3
+# Where `make new` puts the new project, and answers that it shall not ask for: ARGS="project_name='My Service' ci=gitlab"
+OUT ?= out
+ARGS ?=
+# Options for pytest, e.g. TESTS="-k cruft"
+TESTS ?=
+
+# Rendered projects bring their own settings.
+CODE := benchmarks hooks scripts tests
+PIP := .venv/bin/pip --disable-pip-version-check install --quiet --no-deps --only-binary :all: --require-hashes
+
+.DEFAULT_GOAL := help
+.PHONY: help new test lint format locks lab
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.venv/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.x ...")'
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo >&2 "python3 has no venv module: install it (Debian: apt-get install python3-venv)"; exit 1; }
+
+.venv/new: requirements/new.txt | .venv/bin/pip
+	@echo "installing cookiecutter into .venv" && $(PIP) -r $< && touch $@
+
+.venv/dev: requirements/dev.txt | .venv/bin/pip
+	@echo "installing the development tools into .venv" && $(PIP) -r $< && touch $@ .venv/new
+
+new: .venv/new ## Scaffold a service into out/ (OUT= and ARGS= change where and what)
+	@.venv/bin/python scripts/new.py "$(OUT)" $(ARGS)
+
+test: .venv/dev ## Run the whole test suite (LAB=0: without bringing up the lab; TESTS= narrows it)
+	@.venv/bin/python scripts/test.py $(TESTS)
+
+lint: .venv/dev ## Check style, types, scripts and workflows of this repository
+	.venv/bin/ruff check $(CODE)
+	.venv/bin/ruff format --check $(CODE)
+	.venv/bin/mypy
+	.venv/bin/shellcheck .ci/run tests/lab/lab
+	.venv/bin/zizmor --quiet --offline .github
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+format: .venv/dev ## Correct the style where a tool can
+	.venv/bin/ruff check --fix $(CODE)
+	.venv/bin/ruff format $(CODE)
+
+locks: .venv/dev ## Make every lock file again and say what changed (PYPI_MIRROR= names another index)
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python scripts/locks.py
+
+lab: ## Bring up a Docker engine, base images and a package mirror on this Debian machine (root)
+	@tests/lab/lab up

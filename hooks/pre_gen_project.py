@@ -1,0 +1,131 @@
+"""Refuse answers that can't become a working project: all of them at once, before a file is written.
+
+Runs with the standard library of whatever Python cookiecutter has, without network, and prints nothing when all is
+well. Errors go to stderr, with what was given, what is allowed and how to go on; exit status 1 makes cookiecutter stop.
+"""
+
+import json
+import keyword
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+ANSWERS = json.loads({{cookiecutter | tojson | tojson}})  # type: ignore[arg-type, name-defined]  # noqa: F821
+# {% raw %} From here on this is plain Python; answers come in as the data above and are never part of the code.
+
+# PEP 508 names in their normal form (PEP 503), and short enough for a DNS label, hence for Kubernetes (RFC 1123).
+SLUG = re.compile(r"[a-z](?:[a-z0-9]|-(?=[a-z0-9])){0,62}")
+PACKAGE = re.compile(r"[a-z][a-z0-9_]{0,62}")
+EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
+# Control characters, lone surrogates and the line separators of Unicode end a line or a string in TOML, YAML or Python.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# cookiecutter and cruft render every answer again: these would be run as Jinja code.
+JINJA = re.compile(r"\{[{%#]")
+TEXT_LENGTH = 200
+# Folders of a project, and names that Python or pytest would confuse with their own.
+TAKEN = frozenset({"src", "docker", "deploy", "scripts", "tests", "test", "conftest"})
+
+
+def text_error(value: object) -> str | None:
+    """Return what is wrong with a line of free text, or None."""
+    if not isinstance(value, str) or not value.strip():
+        return "some text is needed"
+    if value != value.strip():
+        return "no space at the beginning or the end"
+    if len(value) > TEXT_LENGTH:
+        return f"at most {TEXT_LENGTH} characters"
+    if UNPRINTABLE.search(value):
+        return "one line of printable characters"
+    if JINJA.search(value):
+        return "no {{, {% or {#, which would be run as template code"
+    return None
+
+
+def slug_error(value: object) -> str | None:
+    """Return what is wrong with the project's slug, or None."""
+    if isinstance(value, str) and SLUG.fullmatch(value) and value.replace("-", "_") not in TAKEN:
+        return None
+    return "lower-case letters, digits, single hyphens between them, a letter first, at most 63; e.g. my-service"
+
+
+def package_error(value: object) -> str | None:
+    """Return what is wrong with the name of the Python package, or None."""
+    if not isinstance(value, str) or not PACKAGE.fullmatch(value) or keyword.iskeyword(value):
+        return "a Python identifier in lower case, 63 characters at most, no keyword; e.g. my_service"
+    if value in sys.stdlib_module_names or value in TAKEN:
+        return "a name that is not taken by a module of Python's own or a folder of the project; e.g. my_service"
+    return None
+
+
+def email_error(value: object) -> str | None:
+    """Return what is wrong with an e-mail address, or None."""
+    if isinstance(value, str) and EMAIL.fullmatch(value):
+        return None
+    return "an address such as team@example.com"
+
+
+CHECKS = {
+    "project_name": text_error,
+    "project_slug": slug_error,
+    "package_name": package_error,
+    "description": text_error,
+    "author_name": text_error,
+    "author_email": email_error,
+}
+
+
+def choices(answers: Mapping[str, object]) -> dict[str, list[str]]:
+    """Return the variables of cookiecutter.json that offer a choice, with what they offer.
+
+    cookiecutter checks choices itself, but not those from a replay file; only then does a wrong one come this far.
+    Under cruft the folder of the template is not known, and nothing is replayed.
+    """
+    path = Path(str(answers.get("_repo_dir", ""))) / "cookiecutter.json"
+    if "_repo_dir" not in answers or not path.is_file():
+        return {}
+    declared = json.loads(path.read_text(encoding="utf-8"))
+    return {name: value for name, value in declared.items() if isinstance(value, list) and not name.startswith("_")}
+
+
+def errors(answers: Mapping[str, object]) -> list[str]:
+    """Return a line for every answer that can't be used: its name, what was given, what is allowed."""
+    found = []
+    for name, check in CHECKS.items():
+        if wanted := check(answers.get(name)):
+            found.append(f"{name} is {answers.get(name)!r}; allowed: {wanted}")
+    for name, offered in choices(answers).items():
+        if answers.get(name) not in offered:
+            found.append(f"{name} is {answers.get(name)!r}; allowed: {', '.join(offered)}")
+    return found
+
+
+def advice(answers: Mapping[str, object], wrong: str) -> str:
+    """Return how to go on after the answer `wrong` was refused: with cookiecutter, or with cruft."""
+    if "_repo_dir" not in answers:  # cruft
+        return (
+            "To go on, give the corrected answers, all in one: cruft create ... --extra-context or\n"
+            f'cruft update --variables-to-update with \'{{"{wrong}": "..."}}\''
+        )
+    template = answers.get("_template", "<template>")
+    name = Path(str(answers["_repo_dir"])).name
+    return (
+        "To go on without answering again, correct your answers in\n"
+        f"    ~/.cookiecutter_replay/{name}.json\n"
+        f"and run\n    cookiecutter --replay {template}"
+    )
+
+
+def main() -> None:
+    """Check the answers; end with status 1 when one can't be used."""
+    if found := errors(ANSWERS):
+        lines = "\n".join(f"  - {line}" for line in found)
+        count = "1 answer" if len(found) == 1 else f"{len(found)} answers"
+        sys.exit(f"Nothing was written: {count} can't be used.\n{lines}\n{advice(ANSWERS, found[0].split()[0])}")
+
+
+if __name__ == "__main__":
+    # An answer may hold characters that the terminal's encoding lacks.
+    sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    main()
+# {% endraw %}

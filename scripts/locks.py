@@ -1,0 +1,136 @@
+"""Make every lock file of the repository again, and report what changed: `make locks`.
+
+    templates/locks/<Python version>-<service type>.lock    the poetry.lock that a new project ships
+    {{cookiecutter.project_slug}}/docker/{uv,poetry}.txt    the build tools of a project's image, with hashes
+    poetry.lock, requirements/{new,dev}.txt                 this repository's own tools
+
+Versions come from the package index that PYPI_MIRROR names (a simple index, for every tool), or from upstream.
+Exit status 1 when a file can't be made; the files made before it stay, each is written whole or not at all.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from cookiecutter.main import cookiecutter
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = ROOT / "{{cookiecutter.project_slug}}"
+LOCKS = ROOT / "templates" / "locks"
+HEADER = "# Made by the template's 'make locks'; newer versions come with template updates.\n"
+TOOLS = {
+    "uv": ["uv"],
+    "poetry": ["poetry", "poetry-plugin-export", "poetry-plugin-pypi-mirror"],
+}
+# Poetry refuses to lock for a Python that it can't find; locking needs none, so let it take the one that it runs on.
+POETRY = [
+    sys.executable,
+    "-c",
+    "from poetry.console.application import main; from poetry.utils.env import EnvManager;"
+    "EnvManager.create_venv = lambda self, *_, **__: self.get_system_env(); main()",
+]
+
+
+def run(*command: str, cwd: Path = ROOT) -> str:
+    """Return what `command` prints; end with its own error when it fails."""
+    env = dict(os.environ)
+    if mirror := env.get("PYPI_MIRROR"):
+        env |= {"POETRY_PYPI_MIRROR_URL": mirror, "UV_DEFAULT_INDEX": mirror}
+    done = subprocess.run(command, cwd=cwd, env=env, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"locks: {' '.join(command[-4:])} failed in {cwd}\n{done.stdout}")
+    return done.stdout
+
+
+def versions(text: str) -> dict[str, str]:
+    """Return name -> version of the packages in a poetry.lock or a requirements file."""
+    found = re.findall(r'^name = "(.+)"\nversion = "(.+)"', text, re.MULTILINE)
+    return dict(found or re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE))
+
+
+def write(path: Path, text: str) -> None:
+    """Write `text` to `path` and print what changed in it."""
+    old = versions(path.read_text(encoding="utf-8")) if path.exists() else {}
+    new = versions(text)
+    if not new:
+        sys.exit(f"locks: {path} would be empty; the old one stays")
+    changes = [f"+ {name} {new[name]}" for name in sorted(new.keys() - old.keys())]
+    changes += [f"- {name} {old[name]}" for name in sorted(old.keys() - new.keys())]
+    changes += [f"  {n} {old[n]} -> {new[n]}" for n in sorted(new.keys() & old.keys()) if new[n] != old[n]]
+    print(path.relative_to(ROOT), *(changes or ["unchanged"]), sep="\n    ", flush=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def combinations() -> Iterator[tuple[str, str]]:
+    """Yield every Python version with every service type that cookiecutter.json offers."""
+    answers = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+    for version in answers["python_version"]:
+        for service in answers["service_type"]:
+            yield version, service
+
+
+def lock_project(version: str, service: str) -> None:
+    """Lock a project rendered with these two answers; no other answer enters the lock."""
+    path = LOCKS / f"{version}-{service}.lock"
+    with tempfile.TemporaryDirectory() as folder:
+        path.touch()  # rendering includes it
+        answers = {"python_version": version, "service_type": service}
+        rendered = Path(
+            cookiecutter(
+                str(ROOT),
+                no_input=True,
+                default_config=True,
+                accept_hooks=False,  # they check the lock that is made here
+                output_dir=folder,
+                extra_context=answers,
+            )
+        )
+        (rendered / "poetry.lock").unlink()
+        run(*POETRY, "lock", cwd=rendered)
+        write(path, (rendered / "poetry.lock").read_text(encoding="utf-8"))
+
+
+def lock_tools(name: str) -> None:
+    """Pin the build tools `name` for every Python that is offered, with hashes."""
+    oldest = min((version for version, _ in combinations()), key=lambda v: [int(part) for part in v.split(".")])
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder) / "tools.in"
+        wanted.write_text("\n".join(TOOLS[name]))
+        options = [
+            "--universal",
+            "--python-version",
+            oldest,
+            "--generate-hashes",
+            "--no-header",
+            "--no-annotate",
+        ]
+        write(
+            PROJECT / "docker" / f"{name}.txt",
+            HEADER + run("uv", "pip", "compile", "--quiet", *options, str(wanted)),
+        )
+
+
+def lock_repository() -> None:
+    """Lock this repository's own tools, and export them for pip: what `make new` needs, and everything."""
+    run(*POETRY, "lock", "--regenerate")
+    for name, options in {"new": ["--only", "main"], "dev": ["--all-groups"]}.items():
+        write(ROOT / "requirements" / f"{name}.txt", run(*POETRY, "export", *options))
+
+
+def main() -> None:
+    """Make all lock files."""
+    lock_repository()
+    for name in TOOLS:
+        lock_tools(name)
+    for version, service in combinations():
+        lock_project(version, service)
+
+
+if __name__ == "__main__":
+    main()

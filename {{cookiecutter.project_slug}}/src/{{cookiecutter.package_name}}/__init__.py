@@ -1,0 +1,1 @@
+"""The service; `python -m` with the name of this package runs it."""

@@ -1,0 +1,70 @@
+{% if cookiecutter.service_type == "fastapi" -%}
+"""Is the service alive? `python -m` with the name of this module exits with 0 or 1, and prints one line why.
+
+It runs every few seconds for as long as the service does: standard library only, and little of it.
+"""
+
+import os
+import socket
+import sys
+
+TIMEOUT = 1.5  # seconds
+
+
+def check() -> tuple[bool, str]:
+    """Return whether GET /healthz on PORT answers 200 in time, and why."""
+    try:
+        port = int(os.environ.get("PORT", "8000"))
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            status = connection.recv(len("HTTP/1.1 200")).decode("latin-1")
+    except (OSError, ValueError) as error:
+        return False, f"no answer: {error}"
+    return status.endswith(" 200"), f"answered {status!r}"
+{%- else -%}
+"""Is the worker alive? `python -m` with the name of this module exits with 0 or 1, and prints one line why.
+
+It runs every few seconds for as long as the worker does: standard library only, and little of it.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+# The one place that is writable in a read-only container.
+HEARTBEAT = Path(os.environ.get("TMPDIR", "/tmp"), "{{ cookiecutter.package_name }}.heartbeat")  # noqa: S108
+
+
+class Heartbeat:
+    """The sign of life of a worker: a file with the time by which the next one is due.
+
+    The time is that of the monotonic clock, so a wall clock that jumps does no harm. It is written over the
+    former one, in place: once the file is there, a full disk does no harm either.
+    """
+
+    def __init__(self, max_age: float) -> None:
+        """Create the file; `max_age` is in seconds. Raises OSError when it can't be written."""
+        self._max_age = max_age
+        self._file = os.open(HEARTBEAT, os.O_WRONLY | os.O_CREAT, 0o600)
+        self.beat()
+
+    def beat(self) -> None:
+        """Show that the worker is alive, and will show it again within the maximum age."""
+        os.pwrite(self._file, f"{time.monotonic() + self._max_age:020.6f}".encode(), 0)
+
+
+def check() -> tuple[bool, str]:
+    """Return whether the sign of life of the worker is fresh, and why."""
+    try:
+        left = float(HEARTBEAT.read_text()) - time.monotonic()
+    except (OSError, ValueError) as error:
+        return False, f"no heartbeat: {error}"
+    return left >= 0, f"heartbeat due in {left:.1f} s"
+{%- endif %}
+
+
+if __name__ == "__main__":
+    healthy, reason = check()
+    print("healthy:" if healthy else "unhealthy:", reason)
+    sys.exit(not healthy)

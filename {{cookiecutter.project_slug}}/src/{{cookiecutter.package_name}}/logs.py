@@ -1,0 +1,34 @@
+"""Logs: one JSON object per line on stdout, tracebacks inside their object, time stamps in UTC (ISO 8601)."""
+
+import logging
+import sys
+import threading
+from types import TracebackType
+
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
+
+
+def configure() -> None:
+    """Send all logs, warnings and uncaught exceptions to stdout as JSON lines, from level INFO on."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        JsonFormatter(
+            ["levelname", "name", "message"],
+            rename_fields={"levelname": "level", "name": "logger", "exc_info": "traceback"},
+            # uvicorn adds its message once more, with colours.
+            reserved_attrs=[*RESERVED_ATTRS, "color_message"],
+            timestamp=True,
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = lambda args: _log_uncaught(
+        args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback
+    )
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Log an exception that nothing caught."""
+    logging.getLogger(__name__).critical("uncaught exception", exc_info=(kind, error, trace))

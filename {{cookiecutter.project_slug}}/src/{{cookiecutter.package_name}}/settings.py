@@ -1,0 +1,55 @@
+"""Settings, read from environment variables of the same names in capitals."""
+
+import os
+import sys
+from typing import Annotated, Literal, get_args
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LEVELS = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+class Settings(BaseSettings):
+    """The settings of the service; each description says what is allowed. A secret is a SecretStr."""
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    log_level: Annotated[
+        LEVELS, BeforeValidator(str.upper), Field(description=" ".join(get_args(LEVELS)))
+    ] = "INFO"
+    # Below the 30 s after which Kubernetes kills.
+    shutdown_timeout: Annotated[int, Field(ge=1, le=3600, description="seconds, from 1 to 3600")] = 20
+{%- if cookiecutter.service_type == "fastapi" %}
+    # All interfaces: a container's loopback interface can't be reached from outside.
+    host: Annotated[str, Field(min_length=1, description="an address to listen on")] = "0.0.0.0"  # noqa: S104
+    # healthcheck.py has the same default.
+    port: Annotated[int, Field(ge=1, le=65535, description="a port number, from 1 to 65535")] = 8000
+{%- else %}
+    # Between two jobs.
+    interval: Annotated[float, Field(ge=0, le=86400, description="seconds, from 0 to 86400")] = 10
+    # Without a sign of life, until the health check fails.
+    heartbeat_max_age: Annotated[float, Field(ge=1, le=86400, description="seconds, from 1 to 86400")] = 60
+{%- endif %}
+
+
+def load(kind: type[Settings] = Settings) -> Settings:
+    """Return the settings that the environment gives.
+
+    Wrong ones end the process with exit status 2 and one line on stderr: the variable, what was given (but
+    never a secret), what is allowed.
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        names = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors())
+        print("wrong settings:", "; ".join(_explain(kind, name) for name in names), file=sys.stderr)
+        sys.exit(2)
+
+
+def _explain(kind: type[Settings], name: str) -> str:
+    """Return what is wrong with the setting `name`, for a person to read."""
+    field = kind.model_fields[name]
+    secret = SecretStr in (field.annotation, *get_args(field.annotation))
+    given = "(hidden)" if secret else repr(os.environ.get(name.upper()))
+    return f"{name.upper()} is {given}, allowed: {field.description}"

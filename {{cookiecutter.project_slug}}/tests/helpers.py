@@ -1,0 +1,42 @@
+"""Helpers of the tests: Python processes, and their logs."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PACKAGE = "{{ cookiecutter.package_name }}"
+
+
+class Result(NamedTuple):
+    """How a process ended: its exit status (-n for signal n), what it logged, what it printed as errors."""
+
+    code: int
+    logs: list[dict[str, Any]]
+    errors: str
+
+
+class Process(subprocess.Popen[str]):
+    """A running Python."""
+
+    def __init__(self, *arguments: str | Path, **environment: str) -> None:
+        """Start Python with `arguments` and further environment variables."""
+        super().__init__(
+            [sys.executable, *arguments],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def result(self, timeout: float = 5) -> Result:
+        """Wait for the end, for `timeout` seconds at most; each line on stdout must be a JSON object."""
+        output, errors = self.communicate(timeout=timeout)
+        return Result(self.returncode, logged(output), errors)
+
+
+def logged(output: str) -> list[dict[str, Any]]:
+    """Return the log lines in `output`, each of which must be a JSON object."""
+    return [json.loads(line) for line in output.splitlines()]
