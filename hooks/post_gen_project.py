@@ -23,6 +23,7 @@ ONLY_FOR = {
     f"{PACKAGE}/server.py": ("service_type", {"fastapi"}),
     "tests/test_app.py": ("service_type", {"fastapi"}),
     "tests/test_server.py": ("service_type", {"fastapi"}),
+    "tests/slow_service.py": ("service_type", {"fastapi"}),
     f"{PACKAGE}/worker.py": ("service_type", {"worker"}),
     "tests/test_worker.py": ("service_type", {"worker"}),
 }

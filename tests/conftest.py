@@ -102,7 +102,7 @@ def interpreters() -> dict[str, Path]:
 
 @dataclass
 class Engine:
-    """A Docker engine, the Debian suite of each Python image that it has, and the flags that make a build use the lab."""
+    """A Docker engine, the suite of each Python image that it has, and the flags that make a build use the lab."""
 
     suites: Mapping[str, str]
     build_flags: tuple[str, ...] = ()
@@ -169,7 +169,7 @@ def index_environment() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
-    """Return the Docker engine in use. Without one, skip, or fail where REQUIRE_ENGINE=1 says that there must be one."""
+    """The Docker engine in use. Without one, skip, or fail where REQUIRE_ENGINE=1 says that there must be one."""
     if not shutil.which("docker") or run("docker", "info", check=False).returncode:
         message = "no Docker engine answers: image tests need one (on Debian as root, `make test` brings up the lab)"
         if os.environ.get("REQUIRE_ENGINE") == "1":

@@ -150,6 +150,6 @@ def test_create_by_cruft_and_by_cookiecutter_give_the_same(template: Path, tmp_p
 
 
 def test_cookiecutter_takes_a_repository_by_url(template: Path, tmp_path: Path) -> None:
-    done = run("cookiecutter", "--no-input", f"file://{template}", "--output-dir", tmp_path / "out")
+    done = run("cookiecutter", "--no-input", f"git+file://{template}", "--output-dir", tmp_path / "out")
     assert done.stderr == ""
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["example-service"]

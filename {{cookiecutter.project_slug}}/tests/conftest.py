@@ -9,16 +9,22 @@ from pathlib import Path
 import pytest
 from helpers import Process
 
+{% if cookiecutter.service_type == "worker" -%}
+from {{ cookiecutter.package_name }} import healthcheck
+{% endif -%}
 from {{ cookiecutter.package_name }}.settings import Settings
 from {{ cookiecutter.package_name }}.stop import stop
 
 
 @pytest.fixture(autouse=True)
-def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def surroundings({% if cookiecutter.service_type == "worker" %}tmp_path: Path, {% endif %}monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give each test an environment and logging of its own, with no stop requested."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
+{%- if cookiecutter.service_type == "worker" %}
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(healthcheck, "HEARTBEAT", tmp_path / healthcheck.HEARTBEAT.name)
+{%- endif %}
     monkeypatch.setattr(stop, "requested", False)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)

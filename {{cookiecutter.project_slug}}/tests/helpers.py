@@ -31,6 +31,11 @@ class Process(subprocess.Popen[str]):
             text=True,
         )
 
+    def read_line(self) -> str:
+        """Return the next line on stdout, without its end."""
+        assert self.stdout
+        return self.stdout.readline().rstrip("\n")
+
     def result(self, timeout: float = 5) -> Result:
         """Wait for the end, for `timeout` seconds at most; each line on stdout must be a JSON object."""
         output, errors = self.communicate(timeout=timeout)

@@ -1,5 +1,7 @@
+from typing import Annotated, Self
+
 import pytest
-from pydantic import SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from {{ cookiecutter.package_name }}.settings import Settings, load
 
@@ -42,17 +44,42 @@ def test_a_wrong_setting_ends_the_process_with_one_line(
     assert capsys.readouterr().err == f"wrong settings: {name} is {value!r}, allowed: {allowed}\n"
 
 
-def test_all_wrong_settings_are_named_but_no_secret_is_printed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    class WithSecrets(Settings):
-        token: SecretStr = SecretStr("")
-        key: SecretStr | None = None
-        missing: str
+class Extended(Settings):
+    token: Annotated[SecretStr, Field(min_length=9, description="9 or more")]
+    key: Annotated[Annotated[SecretStr, Field(min_length=9)] | None, Field(description="9 or more")] = None
+    tags: tuple[str, ...] = ()
 
-    fields = WithSecrets.model_fields
-    fields["token"].metadata.append(None)
-    monkeypatch.setenv("LOG_LEVEL", "loud")
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if self.key == self.token:
+            raise ValueError("KEY must differ from TOKEN")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("environment", "line"),
+    [
+        ({}, "TOKEN is missing, allowed: 9 or more"),
+        (
+            {"TOKEN": "hush", "KEY": "hush", "LOG_LEVEL": "x"},
+            "LOG_LEVEL is 'x', allowed: DEBUG INFO WARNING ERROR CRITICAL;"
+            " TOKEN is wrong, allowed: 9 or more; KEY is wrong, allowed: 9 or more",
+        ),
+        ({"TOKEN": "very hush", "KEY": "very hush"}, "Value error, KEY must differ from TOKEN"),
+        ({"TOKEN": "very hush", "TAGS": "hush"}, 'error parsing value for field "tags" from source'),
+    ],
+)
+def test_every_wrong_setting_is_named_and_no_secret_is_printed(
+    environment: dict[str, str],
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit):
-        load(WithSecrets)
-    assert "LOG_LEVEL is 'loud'" in capsys.readouterr().err
+        load(Extended)
+    error = capsys.readouterr().err
+    assert error.startswith(f"wrong settings: {line}")
+    assert error.count("\n") == 1
+    assert "hush" not in error

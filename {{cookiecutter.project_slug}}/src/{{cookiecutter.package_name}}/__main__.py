@@ -1,33 +1,31 @@
-"""The entry point."""
-
-import logging
+"""The entry point, in three steps: each relies on the one before, even while the rest is imported."""
 
 from .init import fork_below_init
 from .stop import stop
 
 if __name__ == "__main__":
-    # First of all: the init stays small, and a stop or a failure during the imports below is not lost.
     fork_below_init()
     stop.listen()
+
+import logging
 
 from . import logs, settings
 
 if __name__ == "__main__":
     logs.configure()
+    configuration = settings.load()
+    logging.getLogger().setLevel(configuration.log_level)
+    stop.timeout = configuration.shutdown_timeout
 
 {% if cookiecutter.service_type == "fastapi" -%}
 from .app import create_app
 from .server import run
-{%- else -%}
-from .worker import job, run
-{%- endif %}
 
 if __name__ == "__main__":
-    configuration = settings.load()
-    logging.getLogger().setLevel(configuration.log_level)
-    stop.timeout = configuration.shutdown_timeout
-{%- if cookiecutter.service_type == "fastapi" %}
     run(configuration, create_app())
-{%- else %}
+{%- else -%}
+from .worker import job, run
+
+if __name__ == "__main__":
     run(configuration, job)
 {%- endif %}

@@ -12,13 +12,13 @@ import select
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 import uvicorn.lifespan.on  # uvicorn imports it by name only
 import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from .settings import Settings
 from .stop import stop
@@ -85,33 +85,42 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer all that has arrived or is on its way; cut off what takes longer than the timeout."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + stop.timeout - 1  # leaves time for the rest, before `stop` strikes
+        now = asyncio.get_running_loop().time
+        deadline = now() + stop.timeout - 1  # leaves time for the rest, before `stop` strikes
+        listeners = sockets or []
         connections, tasks = self.server_state.connections, self.server_state.tasks
         logger.info("stopping", extra={"connections": len(connections), "requests": len(tasks)})
 
         # Connections stay open for a while, and new ones are let in: responses close them.
         await asyncio.sleep(LINGER)
-        for listener in sockets or ():
+        for listener in listeners:
             _refuse_new(listener)
-        while any(_has_input(listener) for listener in sockets or ()) and loop.time() < deadline:
-            await asyncio.sleep(0)
+        await _wait(lambda: any(map(_has_input, listeners)), deadline)
         for server in self.servers:
             server.close()
 
-        linger_end = loop.time() + LINGER
-        while (connections or tasks) and loop.time() < deadline:
-            await asyncio.sleep(TICK)
-            if loop.time() > linger_end:
-                for connection in list(connections):
-                    if isinstance(connection, HttpToolsProtocol) and _is_idle(connection):
-                        connection.shutdown()
+        # Those accepted last get their while, too.
+        await _wait(lambda: bool(connections or tasks), min(now() + LINGER, deadline))
+        await _wait(self._has_requests, deadline)
         if connections or tasks:
             self.cut_off = True
             logger.error("cut off", extra={"connections": len(connections), "requests": len(tasks)})
             for task in tasks:
                 task.cancel()
         await super().shutdown(sockets)
+
+    def _has_requests(self) -> bool:
+        """Close the idle connections; return whether there are others, or requests."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, HttpToolsProtocol) and _is_idle(connection):
+                connection.shutdown()
+        return bool(self.server_state.connections or self.server_state.tasks)
+
+
+async def _wait(condition: Callable[[], bool], deadline: float) -> None:
+    """Wait while `condition` holds, until `deadline` (time of the event loop) at most."""
+    while condition() and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(TICK)
 
 
 def _refuse_new(listener: socket.socket) -> None:
@@ -137,11 +146,10 @@ def _has_input(source: socket.socket) -> bool:
 
 
 def _is_idle(connection: HttpToolsProtocol) -> bool:
-    """Return whether no request has begun on the connection that is not yet answered."""
-    if _has_input(connection.transport.get_extra_info("socket")):
-        return False
+    """Return whether every request that has begun to arrive on the connection is answered."""
     # uvicorn makes a scope at the first byte of a request, and a cycle from it when the head is complete.
-    cycle = connection.cycle
-    if cycle is None:
-        return connection.scope is None
-    return cycle.response_complete and cycle.scope is connection.scope
+    cycle: RequestResponseCycle | None = connection.cycle
+    begun = cycle.scope if cycle else None
+    answered = not cycle or cycle.response_complete
+    kernel = connection.transport.get_extra_info("socket")
+    return connection.scope is begun and answered and not _has_input(kernel)

@@ -4,8 +4,9 @@ import os
 import sys
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 LEVELS = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
@@ -19,7 +20,7 @@ class Settings(BaseSettings):
         LEVELS, BeforeValidator(str.upper), Field(description=" ".join(get_args(LEVELS)))
     ] = "INFO"
     # Below the 30 s after which Kubernetes kills.
-    shutdown_timeout: Annotated[int, Field(ge=1, le=3600, description="seconds, from 1 to 3600")] = 20
+    shutdown_timeout: Annotated[float, Field(ge=0.1, le=3600, description="seconds, from 0.1 to 3600")] = 20
 {%- if cookiecutter.service_type == "fastapi" %}
     # All interfaces: a container's loopback interface can't be reached from outside.
     host: Annotated[str, Field(min_length=1, description="an address to listen on")] = "0.0.0.0"  # noqa: S104
@@ -42,14 +43,20 @@ def load(kind: type[Settings] = Settings) -> Settings:
     try:
         return kind()
     except ValidationError as error:
-        names = dict.fromkeys(str(detail["loc"][0]) for detail in error.errors())
-        print("wrong settings:", "; ".join(_explain(kind, name) for name in names), file=sys.stderr)
-        sys.exit(2)
+        reasons = "; ".join(_explain(kind, detail) for detail in error.errors())
+    except SettingsError as error:  # a list or dictionary that is no JSON
+        reasons = str(error)
+    print("wrong settings:", reasons, file=sys.stderr)
+    sys.exit(2)
 
 
-def _explain(kind: type[Settings], name: str) -> str:
-    """Return what is wrong with the setting `name`, for a person to read."""
-    field = kind.model_fields[name]
-    secret = SecretStr in (field.annotation, *get_args(field.annotation))
-    given = "(hidden)" if secret else repr(os.environ.get(name.upper()))
-    return f"{name.upper()} is {given}, allowed: {field.description}"
+def _explain(kind: type[Settings], detail: ErrorDetails) -> str:
+    """Return what is wrong, for a person to read."""
+    if not detail["loc"]:  # the settings as a whole
+        return detail["msg"]
+    field = str(detail["loc"][0])
+    name, allowed = field.upper(), kind.model_fields[field]
+    given = {variable.upper(): repr(value) for variable, value in os.environ.items()}
+    if name in given and "Secret" in str(allowed.annotation):
+        given[name] = "wrong"
+    return f"{name} is {given.get(name, 'missing')}, allowed: {allowed.description}"

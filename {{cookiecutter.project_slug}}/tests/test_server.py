@@ -1,0 +1,137 @@
+"""The server seen from outside: real processes, connections and signals."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from http.client import HTTPResponse
+from pathlib import Path
+
+import pytest
+from helpers import Process
+
+SLOW_SERVICE = Path(__file__).with_name("slow_service.py")
+
+
+class Service:
+    """A running service that answers."""
+
+    def __init__(self, process: Process, port: int) -> None:
+        self.process = process
+        self.port = port
+        wait_for(self.listens)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=5)
+
+    def listens(self) -> bool:
+        with contextlib.suppress(ConnectionRefusedError), self.connect():
+            return True
+        return False
+
+    def get(self, path: str) -> tuple[int, bool]:
+        with self.connect() as connection:
+            connection.sendall(request(path))
+            return answer(connection)
+
+
+def request(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+
+
+def answer(connection: socket.socket) -> tuple[int, bool]:
+    """Return the status of the next response, and whether it closes the connection."""
+    with HTTPResponse(connection) as response:
+        response.begin()
+        response.read()
+        return response.status, response.getheader("connection") == "close"
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def serve(start: Callable[..., Process], port: int) -> Callable[..., Service]:
+    """Start the service with environment variables."""
+    return lambda **environment: Service(start(SLOW_SERVICE, PORT=str(port), **environment), port)
+
+
+def test_a_service_logs_an_exception_as_one_object_and_stops_at_once(serve: Callable[..., Service]) -> None:
+    service = serve()
+    assert service.get("/broken") == (500, False)
+    begin = time.monotonic()
+    service.process.terminate()
+    result = service.process.result()
+    assert (result.code, result.errors) == (0, "")
+    assert time.monotonic() - begin < 2
+    [error] = [line for line in result.logs if line["level"] == "ERROR"]
+    assert error["traceback"].endswith("RuntimeError: broken")
+
+
+def test_a_stop_answers_everything_first(serve: Callable[..., Service]) -> None:
+    service = serve()
+    connections = [service.connect() for _ in range(6)]
+    running, unused, silent, idle, begun, begun_again = connections
+    for connection in (idle, begun_again):
+        connection.sendall(request("/greeting"))
+        assert answer(connection) == (200, False)
+    running.sendall(request("/sleep/1"))
+    for connection in (begun, begun_again):
+        connection.sendall(request("/greeting")[:-2])
+    time.sleep(0.1)  # until all of that has arrived
+
+    service.process.terminate()
+    wait_for(lambda: service.get("/readyz") == (503, True))
+    for connection in (silent, idle):
+        connection.sendall(request("/greeting"))
+        assert answer(connection) == (200, True)
+    wait_for(lambda: not service.listens())
+    for connection in (begun, begun_again):
+        connection.sendall(request("/greeting")[-2:])
+        assert answer(connection) == (200, True)
+    assert answer(running) == (200, True)
+    assert unused.recv(1) == b""
+    assert service.process.result().code == 0
+    for connection in connections:
+        connection.close()
+
+
+def test_a_request_that_takes_too_long_is_cut_off(serve: Callable[..., Service]) -> None:
+    service = serve(SHUTDOWN_TIMEOUT="1.2")
+    with service.connect() as connection:
+        connection.sendall(request("/sleep/60"))
+        time.sleep(0.1)
+        service.process.terminate()
+        assert answer(connection) == (500, True)
+    result = service.process.result()
+    assert result.code == 1
+    [line] = [line for line in result.logs if line["message"] == "cut off"]
+    assert line["requests"] == 1
+
+
+def test_a_request_that_cannot_be_cut_off_does_not_block_the_stop(serve: Callable[..., Service]) -> None:
+    service = serve(SHUTDOWN_TIMEOUT="0.5")
+    with service.connect() as connection:
+        connection.sendall(request("/hang/60"))
+        time.sleep(0.1)
+        service.process.terminate()
+        result = service.process.result()
+    assert result.code == 1
+    assert "in hang" in result.errors
+
+
+def test_a_port_that_is_taken_ends_the_start(start: Callable[..., Process], port: int) -> None:
+    with socket.create_server(("127.0.0.1", port)):
+        result = start(SLOW_SERVICE, PORT=str(port)).result()
+    assert result.code == 3
+    assert "address already in use" in result.logs[-1]["message"].lower()
