@@ -118,6 +118,8 @@ class Engine:
         version = project.answers["python_version"]
         tag = f"template-test/{project.answers['project_slug']}:{os.getpid()}-{len(self.images)}"
         self.images.append(tag)
+        if lab() and project.answers["build_image"] == "full":
+            run(ROOT / "tests/lab/lab", "full", version)
         done = self.docker(
             *("build", "--progress=plain", "--tag", tag, *self.build_flags),
             *("--build-arg", f"DEBIAN_SUITE={self.suites[version]}", *options, str(project.path)),

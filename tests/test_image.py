@@ -1,7 +1,6 @@
 """Real images of rendered projects: built, started, called, stopped, on a real engine."""
 
 import contextlib
-import datetime
 import http.client
 import json
 import time
@@ -188,8 +187,8 @@ def call(engine: Engine, container: str, path: str) -> tuple[int, str]:
     answer: list[tuple[int, str]] = []
 
     def get() -> bool:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            connection = http.client.HTTPConnection(host, int(port), timeout=2)
+        connection = http.client.HTTPConnection(host, int(port), timeout=2)
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
             connection.request("GET", path)
             response = connection.getresponse()
             answer.append((response.status, response.read().decode()))
@@ -213,10 +212,11 @@ def until(seconds: float, condition: Callable[[], bool]) -> None:
 
 
 def stop(engine: Engine, container: str) -> tuple[int, float]:
-    """Send SIGTERM; return the exit status, and the seconds from the signal to the end."""
-    begin = time.time()
+    """Send SIGTERM; return the exit status, and the seconds from the signal to the end, by the engine's clock."""
+    begin = time.time() - 1
     engine.docker("kill", "--signal", "TERM", container)
     code = int(engine.docker("wait", container).stdout)
-    # Nanoseconds are more digits than Python reads.
-    finished = datetime.datetime.fromisoformat(engine.inspect(container, ".State.FinishedAt")[:26] + "+00:00")
-    return code, finished.timestamp() - begin
+    period = ("--since", f"{begin:.3f}", "--until", f"{time.time() + 1:.3f}")
+    events = engine.docker("events", *period, "--filter", f"container={container}", "--format", "{{json .}}").stdout
+    times = {event["Action"]: event["timeNano"] / 1e9 for event in map(json.loads, events.splitlines())}
+    return code, times["die"] - times["kill"]

@@ -4,12 +4,13 @@
     python bytecode.py modules LIST    import the modules that the file LIST names
     python bytecode.py package NAME    import the package NAME with every module in it: would the image start?
 
-Importing writes .pyc files below PYTHONPYCACHEPREFIX, the standard library's too (the base image has none). They are then
-marked as never to be checked against their source (PEP 552): the image does not change, and time stamps may be rewritten.
-Exit status 1, with the traceback, when a module can't be imported.
+Importing writes .pyc files below PYTHONPYCACHEPREFIX, the standard library's too (the base image has none).
+They are then marked as never to be checked against their source (PEP 552): the image does not change, and its
+time stamps may be rewritten. Exit status 1, with the traceback, when a module can't be imported.
 """
 
 import ast
+import asyncio
 import importlib
 import importlib.util
 import pkgutil
@@ -20,7 +21,7 @@ UNCHECKED_HASH = (1).to_bytes(4, "little")
 
 
 def scan(source: Path) -> set[str]:
-    """Return the absolute names of all modules that the Python files below `source` import, their own left out.
+    """Return the absolute names of all modules that the code below `source` imports, its own left out.
 
     `from a import b` gives `a` and `a.b`, since b may be a module.
     """
@@ -43,6 +44,23 @@ def load_modules(names: list[str]) -> None:
         except ModuleNotFoundError as error:
             if error.name != name:
                 raise
+    if "fastapi" in names:
+        asyncio.run(start_fastapi())
+
+
+async def start_fastapi() -> None:
+    """Let FastAPI import what it leaves for later: until there is a route with a parameter, until it starts."""
+    app = importlib.import_module("fastapi").FastAPI()
+    app.get("/")(lambda name: None)
+    messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+    async def receive() -> dict[str, str]:
+        return next(messages)
+
+    async def send(_message: object) -> None:
+        pass
+
+    await app({"type": "lifespan", "app": app, "state": {}}, receive, send)
 
 
 def load_package(name: str) -> None:
@@ -53,7 +71,7 @@ def load_package(name: str) -> None:
 
 
 def mark_unchecked(prefix: Path) -> None:
-    """Replace the time stamp in every .pyc file below `prefix` by the hash of its source and the mark "do not check"."""
+    """Replace the time stamp in the .pyc files below `prefix` by their source's hash and the mark "unchecked"."""
     for path in prefix.rglob("*.pyc"):
         data = path.read_bytes()
         if data[4:8] != UNCHECKED_HASH:
