@@ -26,6 +26,7 @@ ONLY_FOR = {
     "tests/slow_service.py": ("service_type", {"fastapi"}),
     f"{PACKAGE}/worker.py": ("service_type", {"worker"}),
     "tests/test_worker.py": ("service_type", {"worker"}),
+    "docker/build-backends.txt": ("build_image", {"full"}),
 }
 MIRROR_FILES = ("docker/pip.conf", "docker/debian.sources")
 

@@ -1,7 +1,7 @@
 """Make every lock file of the repository again, and report what changed: `make locks`.
 
     templates/locks/<Python version>-<service type>.lock    the poetry.lock that a new project ships
-    {{cookiecutter.project_slug}}/docker/{uv,poetry}.txt    the build tools of a project's image, with hashes
+    {{cookiecutter.project_slug}}/docker/{uv,poetry,sbom}.txt    the tools of a project's image, with hashes
     poetry.lock, requirements/{new,dev}.txt                 this repository's own tools
 
 Versions come from the package index that PYPI_MIRROR names (a simple index, for every tool), or from upstream.
@@ -26,6 +26,9 @@ HEADER = "# Made by the template's 'make locks'; newer versions come with templa
 TOOLS = {
     "uv": ["uv"],
     "poetry": ["poetry", "poetry-plugin-export", "poetry-plugin-pypi-mirror"],
+    "sbom": ["cyclonedx-bom"],
+    # What packages without a wheel are built with, most often.
+    "build-backends": ["flit-core", "hatchling", "pdm-backend", "poetry-core", "setuptools", "setuptools-scm", "wheel"],
 }
 # Poetry refuses to lock for a Python that it can't find; locking needs none, so let it take the one that it runs on.
 POETRY = [

@@ -1,7 +1,7 @@
 """A package mirror that misbehaves on command, in front of one that does not.
 
-It serves a PyPI simple index below /pypi/simple/ and a Debian archive below /debian/, https and http alike, by passing each
-request on to a well-behaved mirror laid out in the same way. `behave` says how it answers instead.
+It serves a PyPI simple index below /pypi/simple/ and a Debian archive below /debian/, by passing each request on to a
+well-behaved mirror laid out in the same way. `behave` says how it answers instead.
 """
 
 import base64
@@ -38,6 +38,7 @@ class Behaviour:
     missing: str = ""  # 404 for files of this name (a pattern)
     stale: str = ""  # index pages list no file of this name (a pattern)
     short: str = ""  # files of this name end half-way
+    garbled: str = ""  # files of this name have one byte changed
     altered: str = ""  # wheels of this name hold one more module
     lying: bool = False  # index pages give altered wheels their own, correct hash
     forged: bool = False  # Debian's release files are changed after they were signed
@@ -56,35 +57,29 @@ def alter(wheel: bytes) -> bytes:
     return copy.getvalue()
 
 
+def openssl(*arguments: str | Path) -> bytes:
+    """Run openssl and return what it prints."""
+    return subprocess.run(["openssl", *arguments], check=True, capture_output=True).stdout
+
+
 def certificate(folder: Path, ca: Path, key: Path, names: list[str]) -> Path:
-    """Make a certificate for `names` (IP:... or DNS:...) that the authority `ca` has signed; return its file, key included."""
+    """Make a certificate for `names` (DNS:...), signed by the authority `ca`; return a file with it and its key."""
     both, request, extensions = folder / "server.pem", folder / "server.csr", folder / "names"
     extensions.write_text(f"subjectAltName={','.join(names)}\n")
-    openssl = ["openssl"]
-    subprocess.run(
-        [*openssl, "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=unruly", "-keyout", both, "-out", request],
-        check=True,
-        capture_output=True,
-    )
-    signed = subprocess.run(
-        [*openssl, "x509", "-req", "-in", request, "-CA", ca, "-CAkey", key, "-days", "2", "-extfile", extensions]
-        + ["-set_serial", str(uuid.uuid4().int)],
-        check=True,
-        capture_output=True,
-    ).stdout
-    both.write_bytes(both.read_bytes() + signed)
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=unruly", "-keyout", both, "-out", request)
+    # A serial number of our own: the file that openssl counts in is beside the authority, which others use as well.
+    serial = str(uuid.uuid4().int)
+    signing = ("-CA", ca, "-CAkey", key, "-set_serial", serial, "-days", "2", "-extfile", extensions)
+    both.write_bytes(both.read_bytes() + openssl("x509", "-req", "-in", request, *signing))
     return both
 
 
 def authority(folder: Path) -> tuple[Path, Path]:
     """Make a certificate authority that nobody knows; return the files of its certificate and its key."""
     ca, key = folder / "private-ca.crt", folder / "private-ca.key"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=Private authority"]
-        + ["-addext", "keyUsage=critical,keyCertSign", "-keyout", key, "-out", ca],
-        check=True,
-        capture_output=True,
-    )
+    usage = ("-addext", "keyUsage=critical,keyCertSign")
+    subject = ("-subj", "/CN=Private authority")
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject, *usage, "-keyout", key, "-out", ca)
     return ca, key
 
 
@@ -119,7 +114,7 @@ class Unruly:
     def page(self, body: bytes) -> bytes:
         """Return an index page (JSON or HTML) as the present behaviour would have it."""
         text = body.decode()
-        # Of a file's entry, either format has its name and its hash; to leave one out, a name that fits no version is enough.
+        # To leave a file out, a name that fits no version is enough.
         if self.behave.stale:
             stale = re.compile(fnmatch.translate(self.behave.stale).replace(r"\Z", "").replace(".*", r'[^"/<>]*'))
             text = stale.sub("left-out.txt", text)
@@ -132,6 +127,12 @@ class Unruly:
         return text.encode()
 
 
+def listen_until_closed(connection: socket.socket) -> None:
+    """Say nothing until the other side has hung up."""
+    while connection.recv(4096):
+        pass
+
+
 class Server(ThreadingHTTPServer):
     """One listening socket of the mirror."""
 
@@ -141,12 +142,12 @@ class Server(ThreadingHTTPServer):
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Answer one connection, in its own thread."""
-        if self.mirror.behave.silent:
-            threading.Event().wait(120)
         # A client that hangs up is part of the game.
-        with contextlib.suppress(OSError):
-            if self.tls:
-                request = self.tls.wrap_socket(request, server_side=True)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            if self.mirror.behave.silent:
+                listen_until_closed(request)
+            elif self.tls:
+                request = stack.enter_context(self.tls.wrap_socket(request, server_side=True))
             super().finish_request(request, client_address)
 
 
@@ -162,17 +163,21 @@ class Handler(BaseHTTPRequestHandler):
         mirror.requests.append(path)
         token = "Basic " + base64.b64encode(how.credentials.encode()).decode()
         if how.hang:
-            threading.Event().wait(120)
+            listen_until_closed(self.connection)
         elif how.status != 200:
             self.answer(how.status, "text/plain", b"no\n")
         elif how.credentials and self.headers.get("Authorization") != token:
             self.answer(401, "text/plain", b"who are you?\n")
         elif how.login:
-            self.answer(200, "text/html", b"<!DOCTYPE html><html><body><form action=/login>Sign in</form></body></html>")
+            self.answer(
+                200, "text/html", b"<!DOCTYPE html><html><body><form action=/login>Sign in</form></body></html>"
+            )
         elif how.missing and fnmatch.fnmatch(name, how.missing):
             self.answer(404, "text/plain", b"not here\n")
         else:
             self.pass_on(mirror, path, name)
+
+    do_HEAD = do_GET  # noqa: N815
 
     def pass_on(self, mirror: Unruly, path: str, name: str) -> None:
         """Answer with what the well-behaved mirror has, changed as the behaviour says."""
@@ -182,6 +187,8 @@ class Handler(BaseHTTPRequestHandler):
             body = mirror.page(body)
         elif status == 200 and how.altered and fnmatch.fnmatch(name, how.altered):
             body = alter(body)
+        elif how.garbled and fnmatch.fnmatch(name, how.garbled):
+            body = body[:-1] + bytes([body[-1] ^ 1])
         elif how.forged and name in ("InRelease", "Release"):
             body = body.replace(b"Origin: Debian", b"Origin: Nobody")
         elif how.short and fnmatch.fnmatch(name, how.short):
@@ -196,21 +203,25 @@ class Handler(BaseHTTPRequestHandler):
         if status == 401:
             self.send_header("WWW-Authenticate", 'Basic realm="mirror"')
         self.end_headers()
-        self.wfile.write(body[:sent])
+        if self.command != "HEAD":
+            self.wfile.write(body[:sent])
         self.close_connection = sent is not None
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that it overrides
         """Keep quiet."""
 
 
 @contextlib.contextmanager
-def unruly(origin: str, ip: str, tls: Path | None = None) -> Iterator[Unruly]:
-    """Run a mirror on a free port of `ip`, in front of the one on `origin`: https with the certificate `tls`, else http."""
-    server = Server((ip, 0), Handler)
+def unruly(origin: str, listen: str, host: str, tls: Path | None = None) -> Iterator[Unruly]:
+    """Run a mirror in front of the one on `origin`, on a free port of the address `listen`, which `host` names.
+
+    With the certificate `tls` it speaks https, else http.
+    """
+    server = Server((listen, 0), Handler)
     if tls:
         server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         server.tls.load_cert_chain(tls)
-    address = f"{'https' if tls else 'http'}://{ip}:{server.server_port}"
+    address = f"{'https' if tls else 'http'}://{host}:{server.server_port}"
     server.mirror = Unruly(origin, address, server)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -222,8 +233,8 @@ def unruly(origin: str, ip: str, tls: Path | None = None) -> Iterator[Unruly]:
         thread.join()
 
 
-def refusing(ip: str) -> str:
-    """Return an address of `ip` that refuses connections."""
+def refusing(host: str) -> str:
+    """Return an address of `host` that refuses connections."""
     with socket.socket() as probe:
-        probe.bind((ip, 0))
-        return f"https://{ip}:{probe.getsockname()[1]}"
+        probe.bind((host, 0))
+        return f"https://{host}:{probe.getsockname()[1]}"

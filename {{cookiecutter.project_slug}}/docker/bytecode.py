@@ -49,9 +49,9 @@ def load_modules(names: list[str]) -> None:
 
 
 async def start_fastapi() -> None:
-    """Let FastAPI import what it leaves for later: until there is a route with a parameter, until it starts."""
+    """Let FastAPI import what it leaves until there is a route with a parameter, and until it starts."""
     app = importlib.import_module("fastapi").FastAPI()
-    app.get("/")(lambda name: None)
+    app.get("/")(lambda name: name)
     messages = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
 
     async def receive() -> dict[str, str]:
@@ -71,7 +71,7 @@ def load_package(name: str) -> None:
 
 
 def mark_unchecked(prefix: Path) -> None:
-    """Replace the time stamp in the .pyc files below `prefix` by their source's hash and the mark "unchecked"."""
+    """Replace the time stamp of the .pyc files below `prefix` by their source's hash, marked unchecked."""
     for path in prefix.rglob("*.pyc"):
         data = path.read_bytes()
         if data[4:8] != UNCHECKED_HASH:

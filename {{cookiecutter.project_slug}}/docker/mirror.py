@@ -1,28 +1,37 @@
 """Run a download through the package mirror, or from upstream when the mirror can't serve it.
 
-    python mirror.py index COMMAND ...   run COMMAND (pip, uv or Poetry) with the package index set for all three
+    python mirror.py index COMMAND ...   run COMMAND (pip, uv or Poetry) with the package index set for it
     python mirror.py apt LIST            apt-get install the Debian packages that the file LIST names
-    python mirror.py show                print what would be used, and why
 
 Where the addresses come from, first match first; empty means upstream:
     PyPI     PYPI_MIRROR, else `index-url` in pip.conf beside this file
     Debian   DEBIAN_MIRROR, else `URIs` in debian.sources beside this file
-MIRROR_FALLBACK=0 means the mirror or nothing (closed networks). The build secrets `netrc` (credentials) and `ca` (a private
-certificate authority) are read from /run/secrets.
+MIRROR_FALLBACK=0 means the mirror or nothing (closed networks). The build secrets `netrc` (credentials) and
+`ca` (a private certificate authority) are read from /run/secrets.
 
-Whatever serves a file, a hash (PyPI) or a signature (Debian) decides whether it is accepted. A wrong hash ends the run at
-once: that is an incident, not an outage. Exit status: 0 done, 1 the download failed, 2 a setting is wrong, 3 a wrong hash.
+Whatever serves a file, a hash (PyPI) or a signature (Debian) decides whether it is accepted. A wrong hash
+ends the run at once: that is an incident, not an outage.
+
+Exit status: 0 done, 1 the download failed, 2 a setting is wrong, 3 a wrong hash.
 """
 
 from __future__ import annotations
 
 import configparser
+import http.client
+import netrc
 import os
+import platform
 import re
+import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import textwrap
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -30,22 +39,48 @@ from urllib.parse import urlsplit
 
 HERE = Path(__file__).resolve().parent
 SECRETS = Path("/run/secrets")
-BASE_SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
+BASE_SOURCES = Path("/etc/apt/sources.list.d")
 SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 
-# Seconds without a byte before a mirror counts as dead. A build downloads in three steps at most, and may lose 30 s in all.
-TIMEOUT = 8
-WRONG_HASH = re.compile(r"hash(es)? mismatch|do not match the hashes", re.IGNORECASE)
-HASHES = re.compile(r"(?:expected|computed|got)?:?\s*\b(?:sha256[:\s]+)?[0-9a-f]{64}", re.IGNORECASE)
+# Seconds until a silent mirror counts as dead. A build asks three times in a row and may lose 30 s in all.
+TIMEOUT = 7
+# What uv, pip and Poetry say about one.
+WRONG_HASH = re.compile(
+    r"hash mismatch|do not match the hashes|not found in known hashes|not match any known checksums", re.I
+)
+CUT_SHORT = "cut short"
+# The lines of a failed tool that say why: of pip, uv and apt, and of Poetry.
+TELLING = re.compile(
+    r"(?:\w*error|cause|e|w: (?:gpg|signature)[^:]*): *(.+)"
+    r"|(\d{3} \w+ error: .+|unable to find .+|incompleteread\(.+|cannot install .+)",
+    re.I,
+)
 ADVICE = {
-    r"(\S+) has no (?:usable |binary )?wheels?|no wheels? with a matching|building from source is disabled": (
+    r"[\w.-]+(\{[^}]*\})?==\S+ has no (usable |binary )?wheels?|building from source is disabled": (
         "a package has no wheel for this Python: take a version that has one, or answer build_image=full "
         "(an image with a compiler; see README.md)"
     ),
+    r"requirements from `(build-system.requires|setup.py)`(?s:.*)unsatisfiable": (
+        "what builds a package is pinned in docker/build-backends.txt: change or delete its line there"
+    ),
     r"Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate": (
-        "Debian has no package of that name in this release: correct docker/apt-build.txt or docker/apt-runtime.txt"
+        "Debian has no package of that name in this release: "
+        "correct docker/apt-build.txt or docker/apt-runtime.txt"
     ),
 }
+
+
+class SettingError(Exception):
+    """A setting is wrong; nothing was downloaded."""
+
+
+class SourceError(Exception):
+    """A source can't serve what was asked for; the text says why, in one line."""
+
+    def __init__(self, why: str, output: str = "") -> None:
+        """Keep `output`, what the tool printed."""
+        super().__init__(why)
+        self.output = output
 
 
 class Setting(NamedTuple):
@@ -60,16 +95,16 @@ def say(text: str) -> None:
     print(f"mirror: {text}", file=sys.stderr, flush=True)
 
 
-def refuse(text: str) -> NoReturn:
-    """End with status 2: a setting is wrong and no download was tried."""
-    say(text)
-    raise SystemExit(2)
+# --- settings -----------------------------------------------------------------------------------------------
 
 
 def pip_conf() -> dict[str, str]:
-    """Return the settings in pip.conf; empty when there is no such file."""
+    """Return the settings in pip.conf, none without one. Raises SettingError when it can't be read."""
     parser = configparser.ConfigParser(interpolation=None)
-    parser.read(HERE / "pip.conf", encoding="utf-8")
+    try:
+        parser.read(HERE / "pip.conf", encoding="utf-8")
+    except configparser.Error as error:
+        raise SettingError(f"docker/pip.conf can't be read: {error}") from None
     return {key: value for section in parser.sections() for key, value in parser.items(section)}
 
 
@@ -81,17 +116,22 @@ def sources() -> str:
 
 
 def pypi(env: Mapping[str, str]) -> Setting:
-    """Return the package index to use. Ends with status 2 when a setting is unsafe."""
+    """Return the package index to use. Raises SettingError when a setting is unsafe."""
+    conf = pip_conf()
+    if extra := conf.keys() - {"index-url", "trusted-host"}:
+        raise SettingError(
+            f"docker/pip.conf sets {', '.join(sorted(extra))}; only its index-url is read, remove the rest"
+        )
     if "PYPI_MIRROR" in env:
         setting = Setting(env["PYPI_MIRROR"], "PYPI_MIRROR")
     else:
-        setting = Setting(pip_conf().get("index-url", ""), "docker/pip.conf")
-    checked(setting)
+        setting = Setting(conf.get("index-url", ""), "docker/pip.conf")
+    check(setting, env)
     if setting.url.startswith("https:"):
-        trusted = {"trusted-host in docker/pip.conf": pip_conf().get("trusted-host")}
+        trusted = {"trusted-host in docker/pip.conf": conf.get("trusted-host")}
         trusted |= {name: env.get(name) for name in ("PIP_TRUSTED_HOST", "UV_INSECURE_HOST")}
         for name in (name for name, value in trusted.items() if value):
-            refuse(
+            raise SettingError(
                 f"{name} would switch certificate checks off for {setting.url}; remove it"
                 " (a private certificate authority comes in as the build secret 'ca')"
             )
@@ -99,63 +139,170 @@ def pypi(env: Mapping[str, str]) -> Setting:
 
 
 def debian(env: Mapping[str, str]) -> Setting:
-    """Return the Debian archive to use. Ends with status 2 when it can't be one."""
-    if "DEBIAN_MIRROR" in env:
-        return checked(Setting(env["DEBIAN_MIRROR"], "DEBIAN_MIRROR"))
-    found = re.search(r"^URIs:\s*(\S+)", sources(), re.MULTILINE)
-    return checked(Setting(found[1] if found else "", "docker/debian.sources"))
-
-
-def checked(setting: Setting) -> Setting:
-    """Return `setting`; end with status 2 unless it is empty or a web address that is safe to use."""
-    url = setting.url
-    parts = urlsplit(url)
-    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
-        refuse(f"{setting.origin} is {url!r}; a web address is needed (https://host/path), or nothing for upstream")
-    if parts.username or parts.password:
-        refuse(
-            f"{setting.origin} holds credentials for {parts.hostname}, which would stay in the image's history:"
-            " give them as the build secret 'netrc' instead"
+    """Return the Debian archive to use. Raises SettingError when a setting is unsafe."""
+    if unsafe := re.search(r"^(Trusted|Allow-\S+): *yes", sources(), re.MULTILINE | re.IGNORECASE):
+        raise SettingError(
+            f"{unsafe[0]!r} in docker/debian.sources would switch apt's signature checks off; remove it"
         )
-    if parts.scheme == "http":
-        netrc = SECRETS / "netrc"
-        if netrc.exists() and re.search(rf"\bmachine\s+{re.escape(parts.hostname or '')}\b", netrc.read_text()):
-            refuse(f"{url} is plain http: credentials would be readable on the way; use https")
-        say(f"{url} is plain http: hashes and signatures decide what is accepted")
+    if "DEBIAN_MIRROR" in env:
+        setting = Setting(env["DEBIAN_MIRROR"], "DEBIAN_MIRROR")
+    else:
+        found = re.search(r"^URIs:\s*(\S+)", sources(), re.MULTILINE)
+        setting = Setting(found[1] if found else "", "docker/debian.sources")
+    check(setting, env)
     return setting
 
 
+def check(setting: Setting, env: Mapping[str, str]) -> None:
+    """Raise SettingError unless `setting` is empty or a web address that is safe to use."""
+    parts = urlsplit(setting.url)
+    if parts.username or parts.password:
+        raise SettingError(
+            f"{setting.origin} holds credentials for {parts.hostname}, which would stay in the image's"
+            " history: give them as the build secret 'netrc' instead"
+        )
+    if setting.url and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise SettingError(
+            f"{setting.origin} is {setting.url!r}; allowed are a web address (https://host/path),"
+            " or nothing for upstream"
+        )
+    if parts.scheme == "http":
+        if credentials(parts.hostname or "", env):
+            raise SettingError(
+                f"{setting.url} is plain http: credentials (netrc) could be read on the way; use https"
+            )
+        say(f"{setting.url} is plain http: hashes and signatures decide what is accepted")
+
+
 def fallback(env: Mapping[str, str]) -> bool:
-    """Tell whether upstream may be asked when the mirror fails. Ends with status 2 on a value that is neither 0 nor 1."""
+    """Tell whether upstream may be asked when the mirror fails. Raises SettingError unless it is 0 or 1."""
     value = env.get("MIRROR_FALLBACK", "1")
     if value not in ("0", "1"):
-        refuse(f"MIRROR_FALLBACK is {value!r}; allowed are 1 (ask upstream when the mirror fails) and 0 (never)")
+        raise SettingError(
+            f"MIRROR_FALLBACK is {value!r}; allowed are 1 (upstream when the mirror fails) and 0 (never)"
+        )
     return value == "1"
 
 
+# --- secrets ------------------------------------------------------------------------------------------------
+
+
+def netrc_file(env: Mapping[str, str]) -> Path:
+    """Return the file with credentials: the build secret, or what pip and uv read on a person's machine."""
+    secret = SECRETS / "netrc"
+    return secret if secret.exists() else Path(env.get("NETRC") or Path.home() / ".netrc")
+
+
+def credentials(host: str, env: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return user and password for `host`. Raises SettingError when the file can't be read."""
+    path = netrc_file(env)
+    try:
+        found = netrc.netrc(path).authenticators(host) if path.is_file() else None
+    except (netrc.NetrcParseError, OSError) as error:
+        raise SettingError(
+            f"the credentials in {path} can't be read: {getattr(error, 'msg', error)}"
+        ) from None
+    return (found[0], found[2] or "") if found else None
+
+
+def ca_bundle(folder: Path, env: Mapping[str, str]) -> Path | None:
+    """Return the authorities to trust: the system's and the build secret's; None: those of each tool."""
+    known = Path(env.get("SSL_CERT_FILE") or SYSTEM_CA)
+    if not (SECRETS / "ca").exists():
+        return known if known.exists() else None
+    bundle = folder / "ca.pem"
+    files = [path for path in (known, SECRETS / "ca") if path.exists()]
+    bundle.write_bytes(b"\n".join(path.read_bytes() for path in files))
+    return bundle
+
+
+# --- asking a source ourselves ------------------------------------------------------------------------------
+
+
+def fetch(url: str, env: Mapping[str, str], *, size: int = -1, seconds: float = TIMEOUT) -> bytes:
+    """Return what `url` answers, the first `size` bytes or all. Raises SourceError, in `seconds` at most."""
+    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+    if found := credentials(urlsplit(url).hostname or "", env):
+        passwords.add_password(None, url, *found)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            trust = ssl.create_default_context(cafile=ca_bundle(Path(folder), env))
+        except (ssl.SSLError, OSError) as error:
+            raise SettingError(
+                f"the certificate authorities (build secret 'ca') can't be read: {error}"
+            ) from None
+    opener = urllib.request.build_opener(
+        urllib.request.HTTPSHandler(context=trust), urllib.request.HTTPBasicAuthHandler(passwords)
+    )
+    opener.addheaders = [("Accept", "application/vnd.pypi.simple.v1+json, text/html;q=0.1, */*;q=0.01")]
+    answers: list[bytes | str] = []
+    # A thread, for nothing else bounds the sum of look-up, connection attempts, handshake and answer.
+    thread = threading.Thread(target=lambda: answers.append(ask(opener, url, size)), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    answer = answers[0] if answers else f"no answer in {seconds:.0f} s"
+    if isinstance(answer, str):
+        raise SourceError(f"{url}: {answer}")
+    return answer
+
+
+def ask(opener: urllib.request.OpenerDirector, url: str, size: int) -> bytes | str:
+    """Return the first `size` bytes that `url` answers, or all (-1); else the reason why not."""
+    try:
+        with opener.open(url, timeout=60) as answer:
+            body: bytes = answer.read() if size < 0 else answer.read(size)
+            return body
+    except urllib.error.HTTPError as error:
+        hint = "; credentials for it come in as the build secret 'netrc'" if error.code in (401, 403) else ""
+        return f"HTTP {error.code} {error.reason}{hint}"
+    except http.client.IncompleteRead as error:
+        return f"{CUT_SHORT} after {len(error.partial)} bytes"
+    except (OSError, http.client.HTTPException) as error:
+        return str(getattr(error, "reason", "") or error) or type(error).__name__
+
+
+def check_index(url: str, package: str, env: Mapping[str, str]) -> None:
+    """Raise SourceError unless the package index `url` has a page with files of `package`."""
+    page = f"{url.rstrip('/')}/{package}/"
+    if not re.search(rb"\.(whl|tar\.gz|zip)\b", fetch(page, env, size=1 << 16)):
+        raise SourceError(f"{page}: the answer is no index page (a login page?)")
+
+
+def check_archive(url: str, release: str, env: Mapping[str, str]) -> None:
+    """Raise SourceError unless the Debian archive `url` has something signed for `release`."""
+    page = f"{url.rstrip('/')}/dists/{release}/InRelease"
+    if not fetch(page, env, size=1 << 10).startswith(b"-----BEGIN PGP SIGNED MESSAGE-----"):
+        raise SourceError(f"{page}: the answer is no signed list of a Debian archive (a login page?)")
+
+
+# --- running a tool -----------------------------------------------------------------------------------------
+
+
 @contextmanager
-def environment(url: str, *, retries: int) -> Iterator[dict[str, str]]:
-    """Yield the environment for pip, uv and Poetry to use the index `url`; for upstream, the caller's own plus the secrets."""
-    env = dict(os.environ)
+def environment(url: str, own: Mapping[str, str], *, retries: int) -> Iterator[dict[str, str]]:
+    """Yield the environment that makes the tools use the index `url`; for upstream, `own` and the secrets."""
+    env = dict(own)
     with tempfile.TemporaryDirectory() as folder:
         if (SECRETS / "netrc").exists():
             env["NETRC"] = str(SECRETS / "netrc")
-        if (SECRETS / "ca").exists():
-            bundle = Path(folder) / "ca.pem"
-            bundle.write_bytes(SYSTEM_CA.read_bytes() + b"\n" + (SECRETS / "ca").read_bytes())
+        if bundle := ca_bundle(Path(folder), own):
             env |= dict.fromkeys(("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE"), str(bundle))
         if url:
-            # Never a second index beside the mirror: the better version would win, wherever it came from.
-            for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"):
-                env.pop(name, None)
+            # Never a second source beside the mirror: the better version would win, wherever it came from.
+            for name in ("EXTRA_INDEX_URL", "FIND_LINKS", "INDEX_URL", "INDEX"):
+                for tool in ("PIP", "UV"):
+                    env.pop(f"{tool}_{name}", None)
             env |= {
                 "PIP_CONFIG_FILE": os.devnull,
+                "UV_NO_CONFIG": "1",
                 "PIP_INDEX_URL": url,
                 "UV_DEFAULT_INDEX": url,
                 "POETRY_PYPI_MIRROR_URL": url,
+                "PIP_NO_INPUT": "1",
                 "PIP_TIMEOUT": str(TIMEOUT),
                 "PIP_DEFAULT_TIMEOUT": str(TIMEOUT),
                 "UV_HTTP_TIMEOUT": str(TIMEOUT),
+                "POETRY_REQUESTS_TIMEOUT": str(TIMEOUT),
                 "PIP_RETRIES": str(retries),
                 "UV_HTTP_RETRIES": str(retries),
             }
@@ -178,151 +325,188 @@ def run(command: list[str], env: Mapping[str, str]) -> tuple[int, str]:
 
 
 def reason(output: str) -> str:
-    """Return the line of a failed tool's output that says most: the last that names an error or a cause."""
-    lines = [line.strip(" │╰─▶×\t") for line in output.splitlines() if line.strip()]
-    telling = [line for line in lines if re.match(r"(?i)(error|caused by|e: |err:|because|failed)", line)]
-    return (telling or lines or ["it said nothing"])[-1]
+    """Return in one line the first and the last error or cause in a failed tool's output."""
+    lines = [line.strip(" |\t") for line in output.splitlines() if line.strip()]
+    found = [match[1] or match[2] for line in lines if (match := TELLING.match(line))]
+    found = found or lines or ["it said nothing"]
+    return "; ".join(
+        dict.fromkeys(textwrap.shorten(line, 300, placeholder=" ...") for line in (found[0], found[-1]))
+    )
+
+
+def with_fallback(setting: Setting, download: Callable[[str], None]) -> None:
+    """Do `download` with the mirror; if it fails and may, whole again with upstream (""). Else end with 1."""
+    urls = [setting.url, ""] if setting.url and fallback(os.environ) else [setting.url]
+    for url in urls:
+        try:
+            return download(url)
+        except SourceError as error:
+            last, then = error, "giving up" if url == urls[-1] else "trying again on upstream"
+            say(f"{url or 'upstream'} failed ({error}); {then}")
+    for pattern, advice in ADVICE.items():
+        if found := re.search(pattern, last.output, re.IGNORECASE):
+            say(f"{found[0].splitlines()[0]}: {advice}")
+    if setting.url and urls[-1]:
+        say(
+            f"upstream was not asked (MIRROR_FALLBACK=0). The address is from {setting.origin}: correct it"
+            " there, have the mirror put right, or set MIRROR_FALLBACK=1; 'make doctor' shows what answers"
+        )
+    raise SystemExit(1)
+
+
+# --- packages from PyPI -------------------------------------------------------------------------------------
+
+
+def first_package(command: list[str]) -> str:
+    """Return a package that `command` asks for: the first in a file that it names, or in the lock; or ""."""
+    for path in (Path(word) for word in (*command, "poetry.lock") if word.endswith((".txt", ".lock"))):
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        if found := re.search(r'^(?:name = ")?([\w.-]+)(?:==|"$)', text, re.MULTILINE):
+            return re.sub(r"[-_.]+", "-", found[1]).lower()
+    return ""
+
+
+def index(command: list[str]) -> None:
+    """Run `command` with the package index set."""
+    setting = pypi(os.environ)
+    # One second try where there is no other source; Poetry has tries of its own.
+    retries = 0 if fallback(os.environ) else 1
+
+    def download(url: str) -> None:
+        if url and (package := first_package(command)):
+            check_index(url, package, os.environ)
+        with environment(url, os.environ, retries=retries) as env:
+            status, output = run(command, env)
+            if status and WRONG_HASH.search(output):
+                require_whole_file(output, env)
+                incident(url, output)
+        if status:
+            raise SourceError(reason(output), output)
+
+    with_fallback(setting, download)
+
+
+def require_whole_file(output: str, env: Mapping[str, str]) -> None:
+    """Raise SourceError if the file with the wrong hash arrives in part: pip before 25.1 does not notice."""
+    if served := re.search(r"from (https?://[^\s()]+)", output):
+        try:
+            fetch(served[1], env, seconds=2 * TIMEOUT)
+        except SourceError as error:
+            if CUT_SHORT in str(error):
+                raise
 
 
 def incident(url: str, output: str) -> NoReturn:
     """Report a file whose hash is not the one in the lock, and end with status 3."""
-    say("STOP: a file does not have the hash that it was locked with. Nothing was installed, and nothing is tried elsewhere.")
+    lines = output.splitlines()
+    first = next(number for number, line in enumerate(lines) if WRONG_HASH.search(line))
+    told = "\n".join(lines[first:])
+    package = re.search(r"[\w.-]+==[^\s`;:]+|[\w.-]+ \(\d[^\s)]*\)", told)
+    *locked, served = re.findall(r"\b[0-9a-f]{64,}\b", told) or ["?"]
+    if file := re.search(r"from archive (\S+)", told):  # Poetry does not say what it has locked
+        lock = Path("poetry.lock").read_text(encoding="utf-8")
+        locked = re.findall(rf'"{re.escape(file[1])}", hash = "sha256:(\w+)"', lock)
+    say(f"STOP: {package[0] if package else 'a file'} is not the file that was locked; it is not installed.")
     say(f"  served by  {url or 'upstream'}")
-    start = WRONG_HASH.search(output)
-    for line in output[start.start() if start else 0 :].splitlines()[:8]:
-        if HASHES.search(line) or "==" in line or "hash" in line.lower():
-            say(f"  {line.strip()}")
-    say("Either somebody changed the file or the lock is wrong. Find out which before you build again;")
-    say("to leave the mirror out meanwhile: --build-arg PYPI_MIRROR=")
+    say(f"  locked     {' or '.join(dict.fromkeys(locked)) or '?'}")
+    say(f"  served     {served}")
+    say("Nor is it tried elsewhere: find out who changed the file, or the lock, before you build again.")
+    say("To leave the mirror out meanwhile: PYPI_MIRROR= (a build argument, or in the environment of make)")
     raise SystemExit(3)
 
 
-def failed(output: str) -> NoReturn:
-    """Say what to do about a download that no source could serve, and end with status 1."""
-    for pattern, advice in ADVICE.items():
-        if found := re.search(pattern, output):
-            say(f"{found[0]}: {advice}")
-    raise SystemExit(1)
-
-
-def index(command: list[str]) -> None:
-    """Run `command` with the package index set: through the mirror, then, if that fails and may, whole again on upstream."""
-    setting, may_fall_back = pypi(os.environ), fallback(os.environ)
-    urls = [setting.url, ""] if setting.url and may_fall_back else [setting.url]
-    output = ""
-    for url in urls:
-        with environment(url, retries=0 if len(urls) > 1 else 1) as env:
-            status, output = run(command, env)
-        if status == 0:
-            return
-        if WRONG_HASH.search(output):
-            incident(url, output)
-        report(url or "upstream", output, again=url != urls[-1])
-    failed(output)
-
-
-def report(source: str, output: str, *, again: bool) -> None:
-    """Say in one line that `source` failed, why, and what comes next."""
-    then = "trying again on upstream" if again else "nothing else may be asked"
-    if not again and os.environ.get("MIRROR_FALLBACK") == "0":
-        then += " (MIRROR_FALLBACK=0)"
-    say(f"{source} failed ({reason(output)}); {then}")
+# --- packages from Debian -----------------------------------------------------------------------------------
 
 
 def packages(path: Path) -> list[str]:
     """Return the Debian package names in a list: one a line, `#` starts a comment."""
-    return [name for line in path.read_text(encoding="utf-8").splitlines() if (name := line.partition("#")[0].strip())]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [name for line in lines if (name := line.partition("#")[0].strip())]
 
 
-def stanzas(security: bool) -> str:
-    """Return the base image's own apt sources: its security suite, or everything else."""
-    found = BASE_SOURCES.read_text(encoding="utf-8").split("\n\n")
-    return "\n\n".join(s for s in found if bool(re.search(r"^Suites:.*-security", s, re.MULTILINE)) == security)
+def security() -> str:
+    """Return the base image's own apt source of Debian's security suite."""
+    text = "\n\n".join(path.read_text(encoding="utf-8") for path in sorted(BASE_SOURCES.glob("*.sources")))
+    return "\n\n".join(s for s in text.split("\n\n") if re.search(r"^Suites:.*-security", s, re.MULTILINE))
 
 
 def suite() -> str:
-    """Return the code name of the Debian release that this runs on."""
-    found = re.search(r"^VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text(encoding="utf-8"), re.MULTILINE)
-    return found[1] if found else refuse("/etc/os-release names no Debian release")
+    """Return the code name of the Debian release that this runs on. Raises SettingError elsewhere."""
+    name = platform.freedesktop_os_release().get("VERSION_CODENAME")
+    if not name:
+        raise SettingError("/etc/os-release names no Debian release: the base images must be Debian's")
+    return name
 
 
-def apt_options(folder: Path) -> list[str]:
-    """Return apt's options: the sources in `folder` and nothing else, the secrets, and our time limits."""
-    options = {
-        "Dir::Etc::SourceList": os.devnull,
-        "Dir::Etc::SourceParts": str(folder),
-        "Acquire::Retries": "0",
-        "Acquire::http::Timeout": str(TIMEOUT),
-        "Acquire::https::Timeout": str(TIMEOUT),
-    }
+def apt_get(folder: Path, url: str) -> list[str]:
+    """Return `apt-get` with options: the secrets; for a mirror, a time limit and the sources in `folder`."""
+    options = {"APT::Update::Error-Mode": "any"}
     if (SECRETS / "netrc").exists():
         options["Dir::Etc::netrc"] = str(SECRETS / "netrc")
     if (SECRETS / "ca").exists():
-        options["Acquire::https::CAInfo"] = str(folder / "ca.pem")
-        (folder / "ca.pem").write_bytes(SYSTEM_CA.read_bytes() + b"\n" + (SECRETS / "ca").read_bytes())
-    return [argument for key, value in options.items() for argument in ("-o", f"{key}={value}")]
+        options["Acquire::https::CAInfo"] = str(ca_bundle(folder, os.environ))
+    if url:
+        options |= {
+            "Dir::Etc::SourceList": os.devnull,
+            "Dir::Etc::SourceParts": str(folder),
+            "Acquire::Retries": "0",
+            "Acquire::http::Timeout": str(TIMEOUT),
+            "Acquire::https::Timeout": str(TIMEOUT),
+        }
+    return ["apt-get", "-q", "-y", *(f"-o{key}={value}" for key, value in options.items())]
 
 
-def apt_from(url: str, names: list[str]) -> tuple[int, str]:
-    """Install Debian packages from the archive `url` (empty: the base image's own); return apt's status and output.
-
-    The base image's sources stay as they are. Debian's security suite always comes from Debian: no mirror carries it in time.
-    """
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)  # apt reads it as the user _apt
-        main = (sources() if url else "") or stanzas(security=False)
-        if url:
-            main = re.sub(r"^URIs:.*$", f"URIs: {url}", main, flags=re.MULTILINE)
-        (folder / "main.sources").write_text(main.replace("SUITE", suite()), encoding="utf-8")
-        apt = ["apt-get", *apt_options(folder), "-q", "-y"]
-        status, output = run([*apt, "-o", "APT::Update::Error-Mode=any", "update"], env)
-        if status:
-            return status, output
-        if security := stanzas(security=True):
-            (folder / "security.sources").write_text(security + "\n", encoding="utf-8")
-            if run([*apt, "-o", "APT::Update::Error-Mode=any", "update"], env)[0]:
-                (folder / "security.sources").unlink()
-                say("Debian's security suite can't be reached: packages come without its latest fixes")
-                run([*apt, "update"], env)
-        return run([*apt, "install", "--no-install-recommends", *names], env)
+def write_sources(folder: Path, url: str) -> None:
+    """Write apt's sources: main and updates from the mirror `url`, security as in the base image."""
+    default = f"Types: deb\nURIs: {url}\nSuites: SUITE SUITE-updates\nComponents: main\n"
+    default += "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+    text = re.sub(r"^URIs:.*$", f"URIs: {url}", sources() or default, flags=re.MULTILINE)
+    (folder / "mirror.sources").write_text(text.replace("SUITE", suite()), encoding="utf-8")
+    (folder / "security.sources").write_text(security() + "\n", encoding="utf-8")
 
 
 def apt(path: Path) -> None:
     """Install the Debian packages that the file `path` names; an empty list runs no apt at all."""
     names = packages(path)
-    if not names:
-        return
-    setting, may_fall_back = debian(os.environ), fallback(os.environ)
-    urls = [setting.url, ""] if setting.url and may_fall_back else [setting.url]
-    output = ""
-    for url in urls:
-        status, output = apt_from(url, names)
-        if status == 0:
-            return
-        report(url or "upstream", output, again=url != urls[-1])
-    failed(output)
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
 
+    def download(url: str) -> None:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            folder.chmod(0o755)  # apt reads it as the user _apt
+            apt_get_ = apt_get(folder, url)
+            if url:
+                check_archive(url, suite(), os.environ)
+                write_sources(folder, url)
+            status, output = run([*apt_get_, "update"], env)
+            if status and url:
+                (folder / "security.sources").unlink()
+                status, output = run([*apt_get_, "update"], env)
+                if not status:
+                    say("Debian's security suite can't be reached: packages come without its latest fixes")
+            if not status:
+                status, output = run([*apt_get_, "install", "--no-install-recommends", *names], env)
+        if status:
+            raise SourceError(reason(output), output)
 
-def show() -> None:
-    """Print the package index and the Debian archive that would be used, and the place that says so."""
-    for name, setting in {"PyPI": pypi(os.environ), "Debian": debian(os.environ)}.items():
-        print(f"{name:7} {setting.url or 'upstream'}  ({setting.origin})")
+    if names:
+        with_fallback(debian(os.environ), download)
 
 
 def main(arguments: list[str]) -> None:
     """Do what the command line says; print how to use this when it says nothing known."""
-    match arguments:
-        case ["index", _, *_]:
-            index(arguments[1:])
-        case ["apt", path]:
-            apt(Path(path))
-        case ["show"]:
-            show()
-        case _:
-            print(__doc__, file=sys.stderr)
-            raise SystemExit(2)
+    try:
+        match arguments:
+            case ["index", _, *_]:
+                index(arguments[1:])
+            case ["apt", path]:
+                apt(Path(path))
+            case _:
+                print(__doc__, file=sys.stderr)
+                raise SystemExit(2)
+    except SettingError as error:
+        say(str(error))
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

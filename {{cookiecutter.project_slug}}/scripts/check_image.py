@@ -1,14 +1,19 @@
-"""Check a built image against its runtime contract, and print what holds, what does not, and how to put it right.
+"""Check a built image against its runtime contract: what holds, what does not, and how to put it right.
 
-    python check_image.py IMAGE          every point of the contract
-    python check_image.py IMAGE size     only the points with that word in their name
+    python check_image.py IMAGE            every point of the contract
+    python check_image.py IMAGE WORD ...   the points that begin with a word: user, files, size, stop ...
 
-Docker, or Podman by DOCKER=podman, and the standard library are all it needs; run it from the project's folder: pyproject.toml
-and poetry.lock there say what the image should hold. Files are read from what the engine exports, so that the image does not
-speak for itself. The service runs as anybody would run it; its clients are further containers in the same network.
-Of the project's code it relies on `<package>.logs.configure`, `settings.Settings` and, in a worker, `worker.job`.
+Docker, or Podman by DOCKER=podman, and the standard library are all it needs. Run it from the project's
+folder: pyproject.toml and poetry.lock there say what the image should hold. Files are read from what the
+engine exports, so that the image does not speak for itself. The service runs as anybody would run it; its
+clients under load are a further container in its network. Two points are checked at a time, and one that
+came too late again, alone.
+
+Of the project's code it relies on `settings.Settings`, `logs.configure` and, in a worker, `worker.job`.
 Exit status: 0 all holds, 1 something does not, 2 the image can't be examined.
 """
+
+from __future__ import annotations
 
 import ast
 import base64
@@ -24,15 +29,15 @@ import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import datetime
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 ENGINE = os.environ.get("DOCKER", "docker")
-SERVES = {% if cookiecutter.service_type == "fastapi" %}True{% else %}False{% endif %}  # requests, on a port
 PYTHON = "/app/.venv/bin/python"
+UNITS = {"": 1, "k": 1e3, "M": 1e6, "G": 1e9}
 # What deploy/kubernetes.yaml grants, and no more.
 HARDENED = (
     *("--read-only", "--tmpfs", "/tmp:size=16m", "--cap-drop", "ALL"),  # noqa: S108
@@ -40,29 +45,41 @@ HARDENED = (
 )
 LIMITS = ("--memory", "128m", "--cpus", "0.5", "--pids-limit", "64")
 START = 5  # seconds until it must be healthy
+PATIENCE = 15  # seconds that the other points wait for it
 STOP = 1  # seconds until it must have ended when idle
 CANARY = "canary-6f1c0b"  # stands for a secret
 
-# Names of files and folders that no image needs; a pattern without a slash holds in any folder.
+# Files and folders that no image needs.
 TOOLS = (
-    *("*/bin/gcc*", "*/bin/*-gcc*", "*/bin/cc", "*/bin/[cg]++*", "*/bin/clang*", "*/bin/ld", "*/bin/as", "*/bin/make"),
-    *("*/bin/pip*", "*/bin/uv", "*/bin/uvx", "*/bin/poetry", "*/bin/wheel", "*/bin/curl", "*/bin/git", "*.whl"),
+    *("*/bin/gcc*", "*/bin/*-gcc*", "*/bin/cc", "*/bin/[cg]++*", "*/bin/clang*", "*/bin/ld", "*/bin/as"),
+    *("*/bin/make", "*/bin/pip*", "*/bin/uv", "*/bin/uvx", "*/bin/poetry", "*/bin/wheel", "*.whl"),
+    *("*/bin/curl", "*/bin/git", "*.deb"),
     *("*/site-packages/pip", "*/site-packages/setuptools", "*/site-packages/poetry"),
-    *("var/lib/apt/lists/*_*", "var/cache/apt/*.bin", "*.deb", "root/.cache/*", "*/.cache/uv/*"),
+    *("var/lib/apt/lists/*_*", "var/cache/apt/*.bin", "root/.cache/*", "*/.cache/uv/*"),
 )
 LEFTOVERS = (
     *("*/.git", ".git", "*/.env", ".env", "*/.netrc", ".netrc", "*/netrc", "run/secrets/*", "docker/*"),
     *("*/poetry.lock", "poetry.lock", "app/pyproject.toml", "app/tests", "app/lib/tests", "tests"),
 )
+# What `uv venv` and the Dockerfile make below /app, beside the packages.
+MADE = (
+    *("*/site-packages/app.pth", "*/site-packages/_virtualenv.p*", "app/bytecode/*.pyc"),
+    *("app/.venv/bin/*activate*", "app/.venv/bin/pydoc.bat"),
+    *("app/.venv/pyvenv.cfg", "app/.venv/.gitignore", "app/.venv/CACHEDIR.TAG"),
+)
 URL_WITH_PASSWORD = re.compile(r"[a-z]+://[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
 
 
-class Broken(Exception):
+class Broken(Exception):  # noqa: N818 - an answer, rather than an error
     """A point of the contract that does not hold; the text says what was seen."""
 
 
+class Late(Broken):
+    """A point that took too long, perhaps since the machine was busy."""
+
+
 class File(NamedTuple):
-    """A file of the image, a folder or a link; `digest` as in a wheel's RECORD, for files below /app."""
+    """A file, folder or link of the image; `digest` (below /app only) is written as in a wheel's RECORD."""
 
     mode: int
     uid: int
@@ -78,6 +95,11 @@ def docker(*arguments: str, stdin: str = "", timeout: float = 60) -> subprocess.
     return subprocess.run(  # noqa: S603
         [ENGINE, *arguments], input=stdin, capture_output=True, text=True, timeout=timeout, check=False
     )
+
+
+def start(*arguments: str) -> subprocess.Popen[bytes]:
+    """Start the engine's command line, for what it writes to be read as it comes."""
+    return subprocess.Popen([ENGINE, *arguments], stdout=subprocess.PIPE)  # noqa: S603
 
 
 def output(*arguments: str) -> str:
@@ -102,11 +124,12 @@ for path in pathlib.Path(sys.pycache_prefix or "/nowhere").rglob("*.pyc"):
 from PACKAGE.settings import Settings
 print(json.dumps({
     "stale": stale,
-    "secrets": [name.upper() for name, field in Settings.model_fields.items() if "Secret" in str(field.annotation)],
+    "secrets": [n.upper() for n, field in Settings.model_fields.items() if "Secret" in str(field.annotation)],
     "markers": {
         "os_name": os.name, "sys_platform": sys.platform, "platform_machine": platform.machine(),
-        "platform_python_implementation": platform.python_implementation(), "platform_system": platform.system(),
-        "platform_release": platform.release(), "platform_version": platform.version(), "extra": "",
+        "platform_python_implementation": platform.python_implementation(), "extra": "",
+        "platform_system": platform.system(), "platform_release": platform.release(),
+        "platform_version": platform.version(),
         "python_version": ".".join(platform.python_version_tuple()[:2]),
         "python_full_version": platform.python_version(), "implementation_name": sys.implementation.name,
         "implementation_version": platform.python_version(),
@@ -136,8 +159,8 @@ for path in sys.argv[2:]:
     answers.append(connection.getresponse().status)
 print(json.dumps(answers))
 """
-# Three kinds of client, until nobody listens any more: one keeps its connection, one opens a new one each time, one takes
-# 0.4 s to send its request. A request is lost when it was sent, in part at least, and no whole answer came.
+# Three kinds of client, until nobody listens any more: one keeps its connection, one opens a new one each
+# time, one takes 0.4 s to send its request. A request of which a part was sent and not answered is lost.
 LOAD = """
 import asyncio, json, time
 count = {"answered": 0, "lost": 0, "not ready": 0}
@@ -210,15 +233,16 @@ class Image:
     """The image, what the project says about it, and ways to run it."""
 
     def __init__(self, name: str) -> None:
-        """Read the project's files and the image's configuration. Raises Broken when there is no such image."""
+        """Read the project's files and the image's configuration. Broken when there is no such image."""
         self.name = name
-        with open("pyproject.toml", "rb") as file:
-            self.pyproject = tomllib.load(file)
-        with open("poetry.lock", "rb") as file:
-            self.lock = tomllib.load(file)
+        self.pyproject = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+        self.lock = tomllib.loads(Path("poetry.lock").read_text(encoding="utf-8"))
         self.package: str = self.pyproject["tool"]["poetry"]["packages"][0]["include"]
-        self.inspected: dict[str, Any] = json.loads(output("image", "inspect", name))[0]
-        self.config: dict[str, Any] = self.inspected["Config"]
+        inspected = json.loads(output("image", "inspect", name))[0]
+        self.config: dict[str, Any] = inspected["Config"]
+        # Where Podman has it, too.
+        self.health: dict[str, Any] = self.config.get("Healthcheck") or inspected.get("Healthcheck") or {}
+        self.serves = bool(self.config.get("ExposedPorts"))
 
     def program(self, source: str) -> tuple[str, ...]:
         """Return the arguments of `run` that make the image's Python run `source`, which may say PACKAGE."""
@@ -236,16 +260,19 @@ class Image:
         container = output("create", self.name).strip()
         found = {}
         try:
-            with subprocess.Popen([ENGINE, "export", container], stdout=subprocess.PIPE) as process:  # noqa: S603
-                with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
-                    for entry in archive:
-                        path, digest, text = entry.name.removeprefix("./"), "", ""
-                        content = archive.extractfile(entry) if path.startswith("app/") and entry.isreg() else None
-                        if content:
-                            data = content.read()
-                            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
-                            text = data.decode() if path.endswith(("/RECORD", "/METADATA")) else ""
-                        found[path] = File(entry.mode, entry.uid, entry.gid, entry.size, entry.type, digest, text)
+            with (
+                start("export", container) as process,
+                tarfile.open(fileobj=process.stdout, mode="r|") as archive,
+            ):
+                for entry in archive:
+                    path = entry.name.removeprefix("./")
+                    below_app = path.startswith("app/") and entry.isreg()
+                    content = archive.extractfile(entry) if below_app else None
+                    data = content.read() if content else b""
+                    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+                    text = data.decode() if path.endswith(("/RECORD", "/METADATA")) else ""
+                    about = (entry.mode, entry.uid, entry.gid, entry.size, entry.type)
+                    found[path] = File(*about, digest, text)
         finally:
             docker("rm", "--force", container)
         return found
@@ -257,28 +284,97 @@ class Image:
         return result
 
     @cached_property
-    def history(self) -> list[tuple[int, str]]:
+    def history(self) -> list[tuple[float, str]]:
         """Size in bytes and command of each step that made the image."""
-        lines = output("history", "--no-trunc", "--human=false", "--format", "{% raw %}{{.Size}} {{.CreatedBy}}{% endraw %}", self.name)
-        pairs = (line.split(" ", 1) for line in lines.splitlines() if line[:1].isdigit())
-        return [(int(float(pair[0])), pair[-1]) for pair in pairs]
+        format_ = "{% raw %}{{.Size}} {{.CreatedBy}}{% endraw %}"
+        steps = re.findall(
+            r"^([\d.]+) ?([kMG]?)B (.*)$",
+            output("history", "--no-trunc", "--format", format_, self.name),
+            re.MULTILINE,
+        )
+        return [(float(size) * UNITS[unit], command) for size, unit, command in steps]
+
+    @cached_property
+    def life(self) -> Life:
+        """One life of the service, with variables that it must not print, from the start to SIGTERM."""
+        secrets = [word for name in self.secrets for word in ("--env", f"{name}={CANARY}")]
+        with self.running("--env", "LOG_LEVEL=DEBUG", *secrets) as container:
+            early = docker("logs", container.id).stdout
+            answers = container.get(8000, "/healthz", "/readyz") if self.serves else []
+            orphans = docker("exec", container.id, PYTHON, "-c", ORPHAN)
+            ending = container.kill("TERM")
+            logs = docker("logs", container.id)
+            zombies = (orphans.stdout + orphans.stderr).split()
+        return Life(container.start, early, answers, zombies, ending, logs.stdout, logs.stderr)
+
+    @cached_property
+    def verbose(self) -> tuple[str, tuple[int, float]]:
+        """What Python says of its imports, and how the service ends on SIGINT."""
+        with self.running("--env", "PYTHONVERBOSE=1") as container:
+            imports = docker("logs", container.id).stderr
+            return imports, container.kill("INT")
+
+    @cached_property
+    def secrets(self) -> list[str]:
+        """The variables of secret settings, and two that no service knows."""
+        return [*self.facts["secrets"], "API_TOKEN", "DATABASE_PASSWORD"]
+
+    @cached_property
+    def refused(self) -> dict[str, tuple[int, str]]:
+        """Exit status and output for settings that can't be used; status 0 when one is accepted."""
+        found = {}
+        number = "PORT" if self.serves else "INTERVAL"
+        for variable, value in ((number, "abc"), ("LOG_LEVEL", "unheard-of")):
+            options = [f"--env={name}={CANARY}" for name in self.secrets] + ["--env", f"{variable}={value}"]
+            try:
+                done = docker("run", "--rm", *options, self.name, timeout=PATIENCE)
+                found[variable] = (done.returncode, done.stdout + done.stderr)
+            except subprocess.TimeoutExpired:
+                found[variable] = (0, "")
+        return found
+
+    {%- if cookiecutter.service_type == "fastapi" %}
+
+    @cached_property
+    def load(self) -> tuple[int, dict[str, int]]:
+        """Exit status of the service when it is stopped under load, and what its clients counted."""
+        with self.running() as container, container.client(LOAD) as client:
+            time.sleep(0.7)
+            code, _ = container.kill("TERM")
+            return code, json.loads(client.communicate(timeout=PATIENCE)[0] or b"{}")
+
+    {%- endif %}
 
     @contextmanager
-    def running(self, *options: str, command: tuple[str, ...] = ()) -> Iterator["Container"]:
-        """Yield a container with the service, healthy if it becomes so within START seconds; it is removed in the end."""
+    def running(self, *options: str, command: tuple[str, ...] = ()) -> Iterator[Container]:
+        """Yield a container with the service, healthy unless it can't become so; it is removed in the end."""
         begin = time.monotonic()
         container = Container(self, output("run", "--detach", *options, *(command or (self.name,))).strip())
         try:
-            while not (healthy := container.healthy()) and time.monotonic() < begin + START and container.state("Running"):
-                time.sleep(0.1)
-            container.start = time.monotonic() - begin if healthy else None
+            while time.monotonic() < begin + PATIENCE and container.state("Running"):
+                if container.healthy():
+                    container.start = time.monotonic() - begin
+                    break
+                time.sleep(0.3)
             yield container
         finally:
             docker("rm", "--force", "--volumes", container.id)
 
 
+class Life(NamedTuple):
+    """What was seen in Image.life; `ending` is the exit status, and the seconds from signal to end."""
+
+    start: float | None
+    early_log: str
+    answers: list[int]
+    zombies: list[str]
+    ending: tuple[int, float]
+    stdout: str
+    stderr: str
+
+
 class Container:
-    """A container with the service; `start` is the number of seconds that it took to be healthy, None if it is not."""
+    """A container with the service; `start` is how many seconds it took to be healthy, None if it is not."""
 
     start: float | None = None
 
@@ -286,20 +382,20 @@ class Container:
         """Remember the container's id `number`."""
         self.image, self.id = image, number
 
-    def state(self, name: str) -> Any:
-        """Return a part of its state, such as Running or ExitCode."""
-        return json.loads(output("inspect", self.id))[0]["State"][name]
+    def state(self, name: str) -> bool:
+        """Tell whether it is in the state `name`: Running, OOMKilled."""
+        return bool(json.loads(output("inspect", self.id))[0]["State"][name])
 
     def healthy(self) -> bool:
         """Run the image's own health check."""
-        test = (self.image.config.get("Healthcheck") or {}).get("Test") or ["CMD", "false"]
+        test = self.image.health.get("Test") or ["CMD", "false"]
         command = test[1:] if test[0] == "CMD" else ["/bin/sh", "-c", *test[1:]]
         return docker("exec", self.id, *command).returncode == 0
 
     def must_be_healthy(self) -> str:
         """Return how long the start took; Broken when the service is not healthy."""
         if self.start is None:
-            raise Broken(f"not healthy within {START} s; {self.last_words()}")
+            raise Broken(f"not healthy; {self.last_words()}")
         return f"healthy after {self.start:.1f} s"
 
     def last_words(self) -> str:
@@ -308,17 +404,17 @@ class Container:
         lines = (done.stdout + done.stderr).strip().splitlines()
         return f"its last line: {lines[-1][:200]}" if lines else "it printed nothing"
 
-    def python(self, source: str) -> str:
+    def python(self, source: str, *arguments: str) -> str:
         """Return what a program prints that runs in the container beside the service."""
-        return output("exec", self.id, PYTHON, "-c", source)
+        return output("exec", self.id, PYTHON, "-c", source, *arguments)
 
     @contextmanager
-    def client(self, source: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    def client(self, source: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
         """Yield a client that has started, in a container of its own that shares the service's network."""
-        command = ["run", "--rm", "--network", f"container:{self.id}", *self.image.program(source), *arguments]
-        with subprocess.Popen([ENGINE, *command], stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        network = ("--network", f"container:{self.id}")
+        with start("run", "--rm", *network, *self.image.program(source), *arguments) as process:
             try:
-                if not process.stdout or process.stdout.readline().strip() != "started":
+                if not process.stdout or process.stdout.readline().strip() != b"started":
                     raise Broken(f"no client can connect; {self.last_words()}")
                 yield process
             finally:
@@ -326,18 +422,19 @@ class Container:
 
     def get(self, port: int, *paths: str) -> list[int]:
         """Return the status of a GET for each path; none when nobody answers."""
-        network = ("--network", f"container:{self.id}")
-        done = docker("run", "--rm", *network, *self.image.program(GET), str(port), *paths)
+        done = docker("exec", self.id, PYTHON, "-c", GET, str(port), *paths)
         return [] if done.returncode else list(json.loads(done.stdout))
 
     def kill(self, *signals: str) -> tuple[int, float]:
-        """Send the signals, 0.2 s apart; return the exit status and the seconds from the last one to the end."""
-        for number, signal in enumerate(signals):
-            time.sleep(0.2 if number else 0)
+        """Send the signals, 0.2 s apart; return the exit status and the seconds from the last to the end."""
+        with start("wait", self.id) as waiting:
+            time.sleep(0.2)  # until it waits
+            for number, signal in enumerate(signals):
+                time.sleep(0.2 if number else 0)
+                docker("kill", "--signal", signal, self.id)  # fails when it has ended by itself
             begin = time.monotonic()
-            output("kill", "--signal", signal, self.id)
-        code = int(output("wait", self.id))
-        return code, time.monotonic() - begin
+            code = int(waiting.communicate(timeout=2 * PATIENCE)[0] or -1)
+            return code, time.monotonic() - begin
 
 
 class Point(NamedTuple):
@@ -368,10 +465,12 @@ def none_of(found: list[str], seen: str) -> str:
     return seen
 
 
-# --- what the image holds -------------------------------------------------------------------------------------------
+# --- what the image holds -----------------------------------------------------------------------------------
 
 
-@point("user: a number, not root", "Dockerfile: USER 10001:10001 (Kubernetes' runAsNonRoot can't judge a name)")
+@point(
+    "user: a number, not root", "Dockerfile: USER 10001:10001 (Kubernetes' runAsNonRoot can't judge a name)"
+)
 def numeric_user(image: Image) -> str:
     """The configuration names the user by number."""
     user = str(image.config.get("User", ""))
@@ -382,7 +481,7 @@ def numeric_user(image: Image) -> str:
 
 @point("files: /app and the path can't be changed", "leave them to root: no chown, no chmod, no COPY --chown")
 def not_writable(image: Image) -> str:
-    """Nothing there belongs to the user, or may be written by it, by its group, by group 0 (OpenShift) or by all."""
+    """Nothing belongs to the user, or may be written by it, its group, group 0 (OpenShift) or all."""
     folders = ["app", "usr/local/lib"]
     for entry in image.config.get("Env") or ():
         if entry.startswith("PATH="):
@@ -391,43 +490,57 @@ def not_writable(image: Image) -> str:
     def writable(file: File) -> bool:
         own = file.uid == image.user
         group = file.gid in (0, image.user) and file.mode & 0o020
-        return not file.kind == tarfile.SYMTYPE and bool(own or group or file.mode & 0o002)
+        return file.kind != tarfile.SYMTYPE and bool(own or group or file.mode & 0o002)
 
     places = tuple(f"{folder}/" for folder in folders)
     found = [path for path, file in image.files.items() if f"{path}/".startswith(places) and writable(file)]
     return none_of(found, "all root's")
 
 
-@point("files: none setuid or setgid", "Dockerfile, runtime stage: the find ... -perm /6000 -delete has to come last")
+@point(
+    "files: none setuid or setgid",
+    "Dockerfile, runtime stage: the find ... -perm /6000 -delete has to come last",
+)
 def no_setuid(image: Image) -> str:
     """No file gives its caller other rights, those of the base image included."""
-    found = [path for path, file in image.files.items() if file.kind == tarfile.REGTYPE and file.mode & 0o6000]
+    found = [
+        path for path, file in image.files.items() if file.kind == tarfile.REGTYPE and file.mode & 0o6000
+    ]
     return none_of(found, f"{len(image.files)} files seen")
 
 
-@point("files: no tool, package manager or cache", "install it in a stage before the last; docker/apt-runtime.txt is what ships")
+@point(
+    "files: no tool, package manager or cache",
+    "install it in an earlier stage; docker/apt-runtime.txt is for what ships",
+)
 def no_tools(image: Image) -> str:
     """No compiler, pip, uv, Poetry, setuptools, curl, git, and nothing that they or apt leave behind."""
     return none_of([path for path in image.files if any(fnmatch(path, pattern) for pattern in TOOLS)], "none")
 
 
-@point("files: no secret, source tree, lock or test", "copy single files, and give secrets as RUN --mount=type=secret")
+@point(
+    "files: no secret, source tree, lock or test",
+    "copy single files, and give secrets as RUN --mount=type=secret",
+)
 def no_leftovers(image: Image) -> str:
     """Nothing of the build's context is left over, and no password in configuration or history."""
     found = [path for path in image.files if any(fnmatch(path, pattern) for pattern in LEFTOVERS)]
-    texts = {"configuration": json.dumps(image.config)} | {"history": "\n".join(text for _, text in image.history)}
+    texts = {"configuration": json.dumps(image.config)} | {
+        "history": "\n".join(text for _, text in image.history)
+    }
     found += [f"a password in the {name}" for name, text in texts.items() if URL_WITH_PASSWORD.search(text)]
     return none_of(found, "none")
 
 
 def marker_holds(marker: str, values: Mapping[str, str]) -> bool:
-    """Tell whether an environment marker (PEP 508) holds. Its grammar is part of Python's, but for `~=` and `===`.
+    """Tell whether an environment marker (PEP 508) holds; its grammar is Python's, but for `~=` and `===`.
 
     Versions are compared by their numbers; Broken for what is not understood.
     """
     operators: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
-        ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
-        ast.GtE: operator.ge, ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
+        ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
+        ast.Gt: operator.gt, ast.GtE: operator.ge,
+        ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
     }  # fmt: skip
 
     def holds(node: ast.expr) -> bool:
@@ -437,12 +550,13 @@ def marker_holds(marker: str, values: Mapping[str, str]) -> bool:
             case ast.BoolOp(ast.Or(), parts):
                 return any(map(holds, parts))
             case ast.Compare(left, [compare], [right]) if isinstance(left, ast.Name | ast.Constant):
-                names = {side.id for side in (left, right) if isinstance(side, ast.Name)}
-                sides = [values[side.id] if isinstance(side, ast.Name) else ast.literal_eval(side) for side in (left, right)]
-                if any("version" in name for name in names) and not isinstance(compare, ast.In | ast.NotIn):
-                    numbers = [[int(number) for number in re.findall(r"\d+", side)] for side in sides]
-                    width = max(map(len, numbers))
-                    return operators[type(compare)](*(side + [0] * (width - len(side)) for side in numbers))
+                sides = [
+                    values[side.id] if isinstance(side, ast.Name) else ast.literal_eval(side)
+                    for side in (left, right)
+                ]
+                if "_version" in ast.unparse(node) and not isinstance(compare, ast.In | ast.NotIn):
+                    # As long as a version may be: 3.14 is 3.14.0.
+                    sides = [([int(n) for n in re.findall(r"\d+", side)] + [0] * 8)[:8] for side in sides]
                 return operators[type(compare)](*sides)
         raise ValueError(ast.unparse(node))
 
@@ -458,7 +572,7 @@ def normal(name: str) -> str:
 
 
 def locked(image: Image) -> dict[str, str]:
-    """Return name and version of what the lock's main group asks for in this image, the project itself included."""
+    """Return name and version of what the lock's main group asks for here, and of the project itself."""
     found = {normal(image.pyproject["project"]["name"]): image.pyproject["project"]["version"]}
     for package in image.lock["package"]:
         markers = package.get("markers", "")
@@ -471,7 +585,10 @@ def locked(image: Image) -> dict[str, str]:
     return found
 
 
-@point("packages: exactly poetry.lock's main group", "build the image again from this lock; what tests need belongs into the dev group")
+@point(
+    "packages: exactly poetry.lock's main group",
+    "build it again from this lock; what only tests need belongs into the dev group",
+)
 def as_locked(image: Image) -> str:
     """Every package of the main group is there in its version, and no other one is."""
     have = {}
@@ -480,12 +597,18 @@ def as_locked(image: Image) -> str:
             head = dict(re.findall(r"^(Name|Version): (.+)$", file.text.partition("\n\n")[0], re.MULTILINE))
             have[normal(head["Name"])] = head["Version"].strip()
     want = locked(image)
-    found = [f"{name} {have.get(name, 'missing')} (locked: {want.get(name, 'not at all')})" for name in sorted(have.keys() | want.keys())
-             if have.get(name) != want.get(name)]  # fmt: skip
+    found = [
+        f"{name} {have.get(name, 'missing')} (locked: {want.get(name, 'not at all')})"
+        for name in sorted(have.keys() | want.keys())
+        if have.get(name) != want.get(name)
+    ]
     return none_of(found, f"{len(have)} packages")
 
 
-@point("packages: every file as in its wheel's RECORD", "build the image again without cache; if it stays, find out who changed the file")
+@point(
+    "packages: every file as in its wheel's RECORD",
+    "build it again without cache; if it stays, find out who changed the file",
+)
 def as_recorded(image: Image) -> str:
     """Every file of a package has the hash that its RECORD names, and no RECORD leaves a file out.
 
@@ -498,64 +621,74 @@ def as_recorded(image: Image) -> str:
             for line in file.text.splitlines():
                 name, digest, _ = line.rsplit(",", 2)
                 recorded[os.path.normpath(f"{folder}/{name.strip(chr(34))}")] = digest.removeprefix("sha256=")
-    found = [path for path, digest in recorded.items()
-             if path not in image.files or digest not in ("", image.files[path].digest)]  # fmt: skip
-    # What `uv venv` and the Dockerfile make.
-    made = ("*/app.pth", "*/_virtualenv.p*", "app/.venv/bin/*activate*", "app/.venv/bin/pydoc.bat", "app/.venv/pyvenv.cfg",
-            "app/.venv/.gitignore", "app/.venv/CACHEDIR.TAG", "app/bytecode/*.pyc")  # fmt: skip
+    found = [
+        path
+        for path, digest in recorded.items()
+        if path not in image.files or digest not in ("", image.files[path].digest)
+    ]
     for path, file in image.files.items():
         if path.startswith("app/") and file.kind == tarfile.REGTYPE and path not in recorded:
-            found += [path] if not any(fnmatch(path, pattern) for pattern in made) else []
+            found += [path] if not any(fnmatch(path, pattern) for pattern in MADE) else []
     return none_of(found, f"{len(recorded)} files")
 
 
-@point("bytecode: that of the sources", "Dockerfile: docker/bytecode.py has to run after the last change of a source")
+@point(
+    "bytecode: that of the sources",
+    "Dockerfile: docker/bytecode.py has to run after the last change of a source",
+)
 def bytecode_is_fresh(image: Image) -> str:
     """Python does not compare them at the start, since it is told that nothing changes."""
     return none_of(image.facts["stale"], "every file")
 
 
-@point("labels: true to the project", "make image fills them in; for a plain docker build, give its --build-arg options")
+@point(
+    "labels: true to the project",
+    "make image fills them in; for a plain docker build, give its --build-arg options",
+)
 def labels(image: Image) -> str:
-    """The OCI labels are those of pyproject.toml and git; what make could not find out is empty, and said so here."""
+    """The OCI labels are those of pyproject.toml and git; what make could not find out is empty."""
     project = image.pyproject["project"]
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603, S607
+        command = ["git", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        return done.stdout.strip()
 
-    want = {name: str(project[key]) for name, key in
-            {"title": "name", "description": "description", "version": "version", "licenses": "license"}.items()}  # fmt: skip
+    keys = {"title": "name", "description": "description", "version": "version", "licenses": "license"}
+    want = {name: str(project[key]) for name, key in keys.items()}
     patterns = {
-        "revision": git("rev-parse", "HEAD") or "[0-9a-f]{40}",
-        "created": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*",
+        "revision": git("rev-parse", "--verify", "--quiet", "HEAD") or "[0-9a-f]{40}",
+        "created": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)",
         "source": r"https?://[^@]+",
         "base.name": rf".+/python:{project['requires-python'][2:].partition(',')[0]}\S*-slim\S*",
         "base.digest": "sha256:[0-9a-f]{64}",
     }
-    have = {name.removeprefix("org.opencontainers.image."): str(value) for name, value in (image.config.get("Labels") or {}).items()}
-    found = [f"{name} is {have.get(name)!r}" for name, value in want.items() if have.get(name) != value]
-    found += [f"{name} is {have.get(name)!r}" for name, pattern in patterns.items()
-              if not re.fullmatch(f"({pattern})?", have.get(name, "missing"))]  # fmt: skip
-    try:
-        datetime.fromisoformat(have.get("created") or "2000-01-01")
-    except ValueError as error:
-        found.append(str(error))
+    given = image.config.get("Labels") or {}
+    have = {name.removeprefix("org.opencontainers.image."): str(value) for name, value in given.items()}
+    wrong = [name for name, value in want.items() if have.get(name) != value]
+    for name, pattern in patterns.items():
+        wrong += [] if re.fullmatch(f"({pattern})?", have.get(name, "-")) else [name]
+    found = [f"{name} is {have.get(name)!r}" for name in wrong]
     unknown = [name for name in patterns if not have.get(name)]
-    return none_of(found, f"unknown when it was built: {', '.join(unknown)}" if unknown else "all known")
+    return none_of(found, f"not known at the build: {', '.join(unknown)}" if unknown else "all known")
 
 
-@point("size: within the budget", "do without what grew, or raise [tool.image-budget] in pyproject.toml and say why in the commit")
+@point(
+    "size: within the budget",
+    "do without what grew, or raise [tool.image-budget] in pyproject.toml and say why",
+)
 def size(image: Image) -> str:
-    """Each part of the image above its base is within [tool.image-budget] of pyproject.toml, in MB (10^6 bytes)."""
+    """Each part above the base image is within [tool.image-budget] of pyproject.toml, in MB (10^6 bytes)."""
     parts = {"venv": "app/.venv/", "bytecode": "app/bytecode/", "app": "app/lib/"}
-    sizes = {part: sum(file.size for path, file in image.files.items() if path.startswith(folder)) for part, folder in parts.items()}
+    sizes: dict[str, float] = dict.fromkeys((*parts, "debian"), 0)
+    for path, file in image.files.items():
+        for part, folder in parts.items():
+            sizes[part] += file.size if path.startswith(folder) else 0
     sizes["debian"] = sum(size for size, command in image.history if "mirror.py apt" in command)
     budget: dict[str, float] = image.pyproject["tool"]["image-budget"]
-    over = []
-    for part, allowed in budget.items():
-        if sizes[part] / 1e6 > allowed:
-            over.append(f"{part} has {sizes[part] / 1e6:.1f} MB of {allowed} MB{largest(image, parts.get(part))}")
-    return none_of(over, ", ".join(f"{part} {sizes[part] / 1e6:.1f} of {budget[part]} MB" for part in budget))
+    seen = {part: f"{part} {sizes[part] / 1e6:.1f} of {allowed} MB" for part, allowed in budget.items()}
+    over = [part for part, allowed in budget.items() if sizes[part] / 1e6 > allowed]
+    return none_of([seen[part] + largest(image, parts.get(part)) for part in over], ", ".join(seen.values()))
 
 
 def largest(image: Image, folder: str | None) -> str:
@@ -563,28 +696,39 @@ def largest(image: Image, folder: str | None) -> str:
     sizes: dict[str, int] = {}
     for path, file in image.files.items():
         if folder and path.startswith(folder):
-            name = re.sub(r"^.*?(site-packages|usr/[^.]*[\d.]+|app/lib)/", "", path.removeprefix(folder)).partition("/")[0]
+            name = re.sub(r"^.*/(site-packages|python3[\d.]*)/", "", path.removeprefix(folder)).partition(
+                "/"
+            )[0]
             sizes[name] = sizes.get(name, 0) + file.size
     top = sorted(sizes.items(), key=lambda item: -item[1])[:5]
     return f" (largest: {'; '.join(f'{name} {size / 1e6:.1f}' for name, size in top)})" if top else ""
 
 
-# --- how the service starts -----------------------------------------------------------------------------------------
+# --- how the service starts ---------------------------------------------------------------------------------
 
 
-@point("start: healthy within 5 s", "the service's log says why; HEALTHCHECK in the Dockerfile names the module to ask")
+@point(
+    "start: healthy within 5 s",
+    "the service's log says why; HEALTHCHECK in the Dockerfile names the module to ask",
+)
 def healthy(image: Image) -> str:
-    """The image's own health check says so, and the engine asks it early and often enough to see it in time."""
-    check = image.config.get("Healthcheck") or {}
+    """The image's own health check says so, and the engine asks it often enough to see it in time."""
+    check = image.health
     if not check.get("Test"):
         raise Broken("the image has no HEALTHCHECK (Podman keeps it with --format docker only)")
     if check.get("Interval", 30e9) + check.get("Timeout", 30e9) > START * 1e9:
         raise Broken("HEALTHCHECK: interval and timeout are longer than 5 s together")
-    with image.running() as container:
-        return container.must_be_healthy()
+    if image.life.start is None:
+        raise Broken("not healthy at all; see the log of `docker run`")
+    if image.life.start > START:
+        raise Late(f"healthy after {image.life.start:.1f} s")
+    return f"{image.life.start:.1f} s"
 
 
-@point("start: read-only, no capability or new privilege", "write below /tmp only, declare no VOLUME, and listen on a port above 1023")
+@point(
+    "start: read-only, no capability or new privilege",
+    "write below /tmp only, declare no VOLUME, listen on a port above 1023",
+)
 def hardened(image: Image) -> str:
     """Nothing but /tmp can be written."""
     if image.config.get("Volumes"):
@@ -596,11 +740,11 @@ def hardened(image: Image) -> str:
 @point("start: as any user", "make files readable for all (a+rX), and look up no user by its number")
 def any_user(image: Image) -> str:
     """OpenShift gives a number that nobody has heard of, and group 0."""
-    with image.running(*HARDENED, "--user", "1000660000:0") as container:
+    with image.running("--user", "1000660000:0") as container:
         return container.must_be_healthy()
 
 
-@point("start: without a network", "connect when a request needs it, and let /readyz tell; at the start, wait for nobody")
+@point("start: without a network", "connect when it is needed; at the start, wait for nobody")
 def no_network(image: Image) -> str:
     """Being alive depends on nobody else."""
     with image.running("--network", "none") as container:
@@ -610,9 +754,7 @@ def no_network(image: Image) -> str:
 @point("start: compiles nothing", "import it at the top of a module, where docker/bytecode.py finds it")
 def compiles_nothing(image: Image) -> str:
     """Every module comes from its bytecode: Python, asked to be verbose, names no source that it compiled."""
-    with image.running("--env", "PYTHONVERBOSE=1") as container:
-        container.must_be_healthy()
-        lines = docker("logs", container.id).stderr
+    lines = image.verbose[0]
     found = re.findall(r"^# code object from '?([^'\s]+\.py)'?$", lines, re.MULTILINE)
     count = len(re.findall(r"^# code object from '?[^'\s]+\.pyc'?$", lines, re.MULTILINE))
     if not count:
@@ -620,7 +762,10 @@ def compiles_nothing(image: Image) -> str:
     return none_of(found, f"{count} modules from bytecode")
 
 
-@point("start: within limits", "start fewer threads and processes, load less; or raise the limits here and in deploy/kubernetes.yaml")
+@point(
+    "start: within limits",
+    "load less, start fewer threads; or raise LIMITS here and in deploy/kubernetes.yaml",
+)
 def limits(image: Image) -> str:
     """Memory, CPU and processes as in deploy/kubernetes.yaml suffice for a healthy start."""
     with image.running(*LIMITS) as container:
@@ -629,19 +774,17 @@ def limits(image: Image) -> str:
         return container.must_be_healthy()
 
 
-@point("settings: a wrong one ends it with one line", "read it in settings.py, with its type and a description of what is allowed")
+@point(
+    "settings: a wrong one ends it with one line",
+    "read it in settings.py, with a type and a description of what is allowed",
+)
 def wrong_settings(image: Image) -> str:
     """Exit status 2, one line that names the variable, no traceback."""
-    found = []
-    for variable, value in {"PORT" if SERVES else "INTERVAL": "abc", "LOG_LEVEL": "unheard-of"}.items():
-        try:
-            done = docker("run", "--rm", "--env", f"{variable}={value}", image.name, timeout=10)
-        except subprocess.TimeoutExpired:
-            found.append(f"{variable}={value} is accepted")
-            continue
-        lines = (done.stdout + done.stderr).strip().splitlines()
-        if done.returncode != 2 or len(lines) != 1 or variable not in lines[0]:
-            found.append(f"{variable}={value}: exit status {done.returncode}, {len(lines)} lines")
+    found = [
+        f"{variable}: exit status {code}, {len(text.splitlines())} lines"
+        for variable, (code, text) in image.refused.items()
+        if code != 2 or len(text.splitlines()) != 1 or variable not in text
+    ]
     return none_of(found, "status 2, one line")
 
 
@@ -655,31 +798,31 @@ def port(image: Image) -> str:
     return "answers on 8123"
 
 
-@point("ready: /readyz and /healthz answer 200", "app.py: both belong to the contract with whoever runs the service")
+@point(
+    "ready: /readyz and /healthz answer 200",
+    "app.py: both belong to the contract with whoever runs the service",
+)
 def ready(image: Image) -> str:
     """Both are there; what they tell apart shows in a stop."""
-    with image.running() as container:
-        answers = container.get(8000, "/healthz", "/readyz")
-    if answers != [200, 200]:
-        raise Broken(f"answers: {answers}")
+    if image.life.answers != [200, 200]:
+        raise Broken(f"answers: {image.life.answers}")
     return "both"
 
 
 {% endif -%}
-# --- how it lives ---------------------------------------------------------------------------------------------------
+# --- how it lives -------------------------------------------------------------------------------------------
 
 
-@point("health: a hanging service is unhealthy", "healthcheck.py has to ask the service itself, with a time limit")
+@point(
+    "health: a hanging service is unhealthy",
+    "healthcheck.py has to ask the service itself, with a time limit",
+)
 def hangs(image: Image) -> str:
     """Every process but the init is frozen; the health check then fails in its own time limit."""
-    {%- if cookiecutter.service_type == "fastapi" %}
-    with image.running() as container:
+    with image.running(*(() if image.serves else ("--env", "HEARTBEAT_MAX_AGE=1"))) as container:
+        container.must_be_healthy()
         container.python(FREEZE)
-    {%- else %}
-    with image.running("--env", "HEARTBEAT_MAX_AGE=1") as container:
-        container.python(FREEZE)
-        time.sleep(1)
-    {%- endif %}
+        time.sleep(0 if image.serves else 1.5)
         begin = time.monotonic()
         if container.healthy():
             raise Broken("healthy all the same")
@@ -689,8 +832,7 @@ def hangs(image: Image) -> str:
 @point("processes: no zombie stays", "__main__.py: fork_below_init() has to come first")
 def no_zombie(image: Image) -> str:
     """A process whose parent has ended becomes the init's, which waits for it."""
-    with image.running() as container:
-        return none_of([f"process {number}" for number in container.python(ORPHAN).split()], "none")
+    return none_of([f"process {number}" for number in image.life.zombies], "none")
 
 
 def is_log(line: str) -> bool:
@@ -704,15 +846,12 @@ def is_log(line: str) -> bool:
 @point("logs: a JSON object per line, at once", "log through `logging`; print nothing")
 def logs(image: Image) -> str:
     """Everything is on stdout while the service runs, not when a buffer is full; stderr stays empty."""
-    with image.running("--env", "LOG_LEVEL=DEBUG") as container:
-        early = docker("logs", container.id)
-        container.kill("TERM")
-        done = docker("logs", container.id)
-    lines = done.stdout.splitlines()
-    if not early.stdout:
+    lines = [*image.life.stdout.splitlines(), *image.life.stderr.splitlines()]
+    if not image.life.early_log:
         raise Broken("nothing while it ran" if lines else "nothing at all")
-    return none_of([line[:80] for line in (*lines, *done.stderr.splitlines()) if not is_log(line)] or
-                   done.stderr.splitlines()[:1], f"{len(lines)} lines")  # fmt: skip
+    if image.life.stderr:
+        raise Broken(f"on stderr: {image.life.stderr[:80]}")
+    return none_of([line[:80] for line in lines if not is_log(line)], f"{len(lines)} lines")
 
 
 @point("logs: a traceback inside its object", "logs.py: sys.excepthook has to be set")
@@ -727,70 +866,59 @@ def tracebacks(image: Image) -> str:
 
 @point("logs: no secret", "settings.py: a secret is a SecretStr; never log the environment")
 def no_secret(image: Image) -> str:
-    """Secret settings, and variables that the service does not know, stay out of the log, and out of the image."""
-    names = [*image.facts["secrets"], "API_TOKEN", "DATABASE_PASSWORD"]
-    variables = [word for name in names for word in ("--env", f"{name}={CANARY}")]
-    with image.running("--env", "LOG_LEVEL=DEBUG", *variables) as container:
-        container.kill("TERM")
-        done = docker("logs", container.id)
-    wrong = docker("run", "--rm", "--env", "LOG_LEVEL=unheard-of", *variables, image.name, timeout=20)
-    found = [line[:60] for text in (done.stdout, done.stderr, wrong.stdout, wrong.stderr)
-             for line in text.splitlines() if CANARY in line]  # fmt: skip
-    return none_of(found, f"{len(names)} variables")
+    """Secret settings, and variables that the service does not know, stay out of the log."""
+    texts = [image.life.stdout, image.life.stderr, *(text for _, text in image.refused.values())]
+    found = [line[:60] for text in texts for line in text.splitlines() if CANARY in line]
+    return none_of(found, f"{len(image.secrets)} variables")
 
 
-# --- how it ends ----------------------------------------------------------------------------------------------------
+# --- how it ends --------------------------------------------------------------------------------------------
 
 
-@point("stop: idle, status 0 within 1 s", "stop.py takes the signals; a loop of your own has to look at stop.requested")
+@point(
+    "stop: idle, status 0 within 1 s",
+    "stop.py takes the signals; a loop of your own has to look at stop.requested",
+)
 def stops(image: Image) -> str:
     """SIGTERM (docker stop, Kubernetes) and SIGINT (Ctrl-C) alike."""
     if (signal := image.config.get("StopSignal") or "SIGTERM") not in ("SIGTERM", "15"):
         raise Broken(f"STOPSIGNAL is {signal}")
-    seen = []
-    for signal in ("TERM", "INT"):
-        with image.running() as container:
-            code, seconds = container.kill(signal)
-        if code or seconds > STOP:
-            raise Broken(f"SIG{signal}: status {code} after {seconds:.1f} s")
-        seen.append(f"{seconds:.1f} s")
-    return ", ".join(seen)
+    endings = {"SIGTERM": image.life.ending, "SIGINT": image.verbose[1]}
+    for signal, (code, seconds) in endings.items():
+        if code:
+            raise Broken(f"{signal}: status {code}")
+        if seconds > STOP:
+            raise Late(f"{signal}: after {seconds:.1f} s")
+    return ", ".join(f"{seconds:.1f} s" for _, seconds in endings.values())
 
 
 {% if cookiecutter.service_type == "fastapi" -%}
-def stop_under_load(image: Image) -> dict[str, int]:
-    """Stop the service under load; return the clients' counts. Broken unless it ends with status 0."""
-    with image.running() as container, container.client(LOAD) as client:
-        time.sleep(0.7)
-        code, _ = container.kill("TERM")
-        counts: dict[str, int] = json.loads(client.communicate(timeout=30)[0] or "{}")
-        if code:
-            raise Broken(f"status {code}; {container.last_words()}")
-        return counts
-
-
 @point("stop: every request is answered", "server.py: Server.shutdown; answer within SHUTDOWN_TIMEOUT")
 def loses_nothing(image: Image) -> str:
     """Clients that keep their connection, open new ones, or are in the middle of a request, lose nothing."""
-    counts = stop_under_load(image)
-    if counts["lost"] or not counts["answered"]:
-        raise Broken(f"{counts['lost']} of {counts['lost'] + counts['answered']} requests lost")
+    code, counts = image.load
+    if code or counts["lost"] or not counts["answered"]:
+        raise Broken(
+            f"status {code}; {counts['lost']} of {counts['lost'] + counts['answered']} requests lost"
+        )
     return f"{counts['answered']} answered, 0 lost"
 
 
 @point("stop: /readyz goes false first", "app.py: /readyz answers 503 while stop.requested")
 def not_ready(image: Image) -> str:
     """Whoever balances the load hears of the stop while the service still answers."""
-    counts = stop_under_load(image)
-    if not counts["not ready"]:
+    if not image.load[1]["not ready"]:
         raise Broken("/readyz never answered 503")
-    return f"503 in {counts['not ready']} answers"
+    return f"503 in {image.load[1]['not ready']} answers"
 
 
 {% else -%}
-@point("stop: the job in hand is finished or given back", "worker.py: run() must not leave a job; a long job has to call go_on()")
+@point(
+    "stop: the job in hand is finished or given back",
+    "worker.py: run() must not leave a job; a long one has to call go_on()",
+)
 def loses_nothing(image: Image) -> str:
-    """A job that asks gives the rest back, one that does not is finished; then the worker ends with status 0."""
+    """A job that asks gives the rest back, one that does not is finished; the status is 0 then."""
     for mode, last in {"": "given back", "stubborn": "finished"}.items():
         with image.running(command=(*image.program(JOB), mode)) as container:
             code, seconds = container.kill("TERM")
@@ -810,42 +938,63 @@ def second_signal(image: Image) -> str:
     with image.running(command=(*image.program(JOB), "stubborn")) as container:
         code, seconds = container.kill("TERM", "TERM")
     {%- endif %}
-    if seconds > STOP or code != 128 + 15:
+    if code != 128 + 15:
         raise Broken(f"status {code} after {seconds:.1f} s")
+    if seconds > STOP:
+        raise Late(f"after {seconds:.1f} s")
     return f"{seconds:.1f} s"
 
 
 def judge(image: Image, point: Point) -> tuple[bool, str]:
-    """Return whether a point holds, and what was seen."""
+    """Return whether a point holds, and what was seen. Raises Late."""
     try:
         return True, point.check(image)
+    except Late:
+        raise
     except Broken as broken:
         return False, str(broken)
     except subprocess.TimeoutExpired as error:
         return False, f"no end after {error.timeout:.0f} s"
 
 
+def judge_alone(name: str, point: Point) -> tuple[bool, str]:
+    """Judge a point that was late up to three times more, while nothing else runs."""
+    seen = ""
+    for _ in range(3):
+        try:
+            return judge(Image(name), point)
+        except Late as late:
+            seen = str(late)
+    return False, seen
+
+
 def main(arguments: list[str]) -> int:
     """Print the table; return the exit status."""
-    if len(arguments) not in (1, 2):
+    if not arguments:
         print(__doc__, file=sys.stderr)
         return 2
+    name, *words = arguments
+    points = [point for point in CONTRACT if not words or point.name.partition(":")[0] in words]
     try:
-        image = Image(arguments[0])
-        # Threads share these.
+        image = Image(name)
+        # The threads share these, and timing suffers from neighbours.
         _ = image.files, image.facts, image.history
-    except Broken as broken:
-        print(f"{arguments[0]} can't be examined: {broken}", file=sys.stderr)
+        for shared in () if words else ("life", "verbose", "refused", "load"):
+            with suppress(Broken, AttributeError, subprocess.TimeoutExpired):
+                getattr(image, shared)
+    except (Broken, OSError) as error:  # OSError: no such engine, not the project's folder
+        print(f"{name} can't be examined: {error}", file=sys.stderr)
         return 2
-    points = [point for point in CONTRACT if not arguments[1:] or arguments[1] in re.split(r"\W+", point.name)]
-    with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(lambda point: judge(image, point), points))
-    for point, (held, seen) in zip(points, results, strict=True):
-        print(f"{'held' if held else 'FAILED':7}{point.name:50} {seen}")
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(judge, image, point) for point in points]
+    failed = 0
+    for point, future in zip(points, futures, strict=True):
+        held, seen = judge_alone(name, point) if isinstance(future.exception(), Late) else future.result()
+        print(f"{'held' if held else 'FAILED':7}{point.name:51}{seen}", flush=True)
         if not held:
+            failed += 1
             print(f"{'':7}  to put it right: {point.fix}")
-    failed = sum(not held for held, _ in results)
-    print(f"{arguments[0]}: {len(points) - failed} of {len(points)} points hold")
+    print(f"{name}: {len(points) - failed} of {len(points)} points hold")
     return 1 if failed else 0
 
 

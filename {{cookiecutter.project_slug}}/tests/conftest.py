@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers import Process
 
 {% if cookiecutter.service_type == "worker" -%}
 from {{ cookiecutter.package_name }} import healthcheck
 {% endif -%}
 from {{ cookiecutter.package_name }}.settings import Settings
 from {{ cookiecutter.package_name }}.stop import stop
+
+from .helpers import Process
 
 
 @pytest.fixture(autouse=True)

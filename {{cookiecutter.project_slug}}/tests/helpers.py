@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,10 +33,10 @@ class Process(subprocess.Popen[str]):
             text=True,
         )
 
-    def read_line(self) -> str:
-        """Return the next line on stdout, without its end."""
+    def read_line(self, text: str = "") -> str:
+        """Return the next line on stdout that holds `text`, without its end."""
         assert self.stdout
-        return self.stdout.readline().rstrip("\n")
+        return next(line.rstrip() for line in self.stdout if text in line)
 
     def result(self, timeout: float = 5) -> Result:
         """Wait for the end, for `timeout` seconds at most; each line on stdout must be a JSON object."""
@@ -45,3 +47,11 @@ class Process(subprocess.Popen[str]):
 def logged(output: str) -> list[dict[str, Any]]:
     """Return the log lines in `output`, each of which must be a JSON object."""
     return [json.loads(line) for line in output.splitlines()]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until `condition` holds, for 10 s at most."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

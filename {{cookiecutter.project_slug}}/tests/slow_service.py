@@ -3,35 +3,23 @@
 import asyncio
 import runpy
 import time
-from unittest import mock
 
-from fastapi import FastAPI
-
-from {{ cookiecutter.package_name }} import app
-
-create_app = app.create_app
+from {{ cookiecutter.package_name }}.app import app
 
 
-def create_slow_app() -> FastAPI:
-    slow = create_app()
-
-    @slow.get("/sleep/{seconds}")
-    async def sleep(seconds: float) -> str:
-        await asyncio.sleep(seconds)
-        return "slept"
-
-    @slow.get("/hang/{seconds}")
-    def hang(seconds: float) -> str:
-        time.sleep(seconds)
-        return "hung"
-
-    @slow.get("/broken")
-    async def broken() -> None:
-        raise RuntimeError("broken")
-
-    return slow
+@app.get("/sleep/{seconds}")
+async def sleep(seconds: float) -> None:
+    await asyncio.sleep(seconds)
 
 
-if __name__ == "__main__":
-    with mock.patch.object(app, "create_app", create_slow_app):
-        runpy.run_module("{{ cookiecutter.package_name }}", run_name="__main__")
+@app.get("/hang/{seconds}")
+def hang(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@app.get("/broken")
+async def broken() -> None:
+    raise RuntimeError("broken")
+
+
+runpy.run_module("{{ cookiecutter.package_name }}", run_name="__main__")

@@ -5,9 +5,10 @@ import warnings
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from helpers import logged
 
 from {{ cookiecutter.package_name }} import logs
+
+from .helpers import logged
 
 
 def test_a_log_line_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,8 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from helpers import PACKAGE, Process
+
+from .helpers import PACKAGE, Process
 
 SCRIPT = f"""
 import time

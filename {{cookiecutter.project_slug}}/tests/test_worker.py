@@ -5,18 +5,20 @@ import time
 from collections.abc import Callable
 
 import pytest
-from helpers import PACKAGE, Process, logged
 
 from {{ cookiecutter.package_name }} import healthcheck, logs, worker
 from {{ cookiecutter.package_name }}.settings import Settings
 from {{ cookiecutter.package_name }}.stop import stop
+from {{ cookiecutter.package_name }}.worker import GoOn
+
+from .helpers import PACKAGE, Process, logged
 
 
 def test_jobs_follow_each_other_until_a_stop_even_when_one_fails(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure()
     begins: list[float] = []
 
-    def job(go_on: Callable[[], bool]) -> None:
+    def job(go_on: GoOn) -> None:
         begins.append(time.monotonic())
         if len(begins) == 1:
             raise RuntimeError("broken")
@@ -35,7 +37,7 @@ def test_jobs_follow_each_other_until_a_stop_even_when_one_fails(capsys: pytest.
 def test_the_worker_is_unhealthy_while_a_job_hangs() -> None:
     seen: list[bool] = []
 
-    def job(_: Callable[[], bool]) -> None:
+    def job(_: GoOn) -> None:
         seen.append(healthcheck.check()[0])
         time.sleep(1.1)
         seen.append(healthcheck.check()[0])
@@ -61,8 +63,7 @@ def test_an_idle_worker_is_healthy_and_stops_at_once(
     start: Callable[..., Process], number: signal.Signals
 ) -> None:
     process = start("-m", PACKAGE)
-    while "did step 3" not in process.read_line():
-        pass
+    process.read_line("did step 3")
     check = start("-m", f"{PACKAGE}.healthcheck")
     assert check.communicate()[0].startswith("healthy: heartbeat due in ")
     assert check.returncode == 0

@@ -18,11 +18,11 @@ if __name__ == "__main__":
     stop.timeout = configuration.shutdown_timeout
 
 {% if cookiecutter.service_type == "fastapi" -%}
-from .app import create_app
+from .app import app
 from .server import run
 
 if __name__ == "__main__":
-    run(configuration, create_app())
+    run(configuration, app)
 {%- else -%}
 from .worker import job, run
 

@@ -28,3 +28,7 @@ def create_app() -> FastAPI:
         return {"message": f"Hello, {name}!"}
 
     return app
+
+
+# Made on import, so that all it takes is imported then, and compiled when the image is built.
+app = create_app()

@@ -15,7 +15,9 @@ def check() -> tuple[bool, str]:
     """Return whether GET /healthz on PORT answers 200 in time, and why."""
     try:
         port = int(os.environ.get("PORT", "8000"))
-        with socket.create_connection(("127.0.0.1", port), TIMEOUT) as connection:
+        with socket.socket() as connection:
+            connection.settimeout(TIMEOUT)
+            connection.connect(("127.0.0.1", port))
             connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
             status = connection.recv(len("HTTP/1.1 200")).decode("latin-1")
     except (OSError, ValueError) as error:
@@ -33,7 +35,7 @@ import time
 from pathlib import Path
 
 # The one place that is writable in a read-only container.
-HEARTBEAT = Path(os.environ.get("TMPDIR", "/tmp"), "{{ cookiecutter.package_name }}.heartbeat")  # noqa: S108
+HEARTBEAT = Path(os.environ.get("TMPDIR", "/tmp"), f"{__package__}.heartbeat")  # noqa: S108
 
 
 class Heartbeat:

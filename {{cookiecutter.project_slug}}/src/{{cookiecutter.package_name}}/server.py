@@ -4,13 +4,11 @@ By itself, uvicorn closes the listening socket and idle connections at once, and
 get lost.
 """
 
-import array
 import asyncio
 import contextlib
 import logging
 import select
 import socket
-import struct
 import sys
 from collections.abc import Callable, Iterator
 
@@ -24,6 +22,7 @@ from .settings import Settings
 from .stop import stop
 
 LINGER = 0.25  # seconds that an idle connection is kept after a stop, for a request that is on its way
+HANDSHAKE = 0.05  # seconds for a connection that is just being made
 TICK = 0.01  # seconds between two looks at the connections
 
 logger = logging.getLogger(__name__)
@@ -94,8 +93,9 @@ class Server(uvicorn.Server):
         # Connections stay open for a while, and new ones are let in: responses close them.
         await asyncio.sleep(LINGER)
         for listener in listeners:
-            _refuse_new(listener)
-        await _wait(lambda: any(map(_has_input, listeners)), deadline)
+            _refuse(listener)
+        await asyncio.sleep(HANDSHAKE)
+        await _wait(lambda: any(map(_has_input, listeners)), min(now() + LINGER, deadline))
         for server in self.servers:
             server.close()
 
@@ -123,19 +123,15 @@ async def _wait(condition: Callable[[], bool], deadline: float) -> None:
         await asyncio.sleep(TICK)
 
 
-def _refuse_new(listener: socket.socket) -> None:
-    """Let no new connection begin, but keep those that wait to be accepted: closing the socket resets them.
+def _refuse(listener: socket.socket) -> None:
+    """Refuse new connections, but keep those that are being made or wait: closing the socket would reset them.
 
-    A socket filter of Linux drops a new one's first packet (SYN). Its client tries again, and is refused once
-    the socket is closed. Where there is no such filter, that moment stays a risk.
+    Linux (5.7 or newer, without privileges) looks for a listener on the network interface where a connection
+    comes in; a listener bound to an interface that does not exist is never found. Elsewhere, nothing happens.
     """
-    # Load byte 13 of the TCP header, the flags; unless SYN (2) is among them, skip one; drop; keep.
-    steps = [(0x30, 0, 0, 13), (0x45, 0, 1, 2), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF)]
-    program = array.array("B", b"".join(struct.pack("HBBI", *step) for step in steps))
+    so_bindtoifindex = 62  # the socket module has no name for it
     with contextlib.suppress(OSError):
-        attach_filter = 26  # SO_ATTACH_FILTER, which the socket module does not name
-        reference = struct.pack("HP", len(steps), program.buffer_info()[0])
-        listener.setsockopt(socket.SOL_SOCKET, attach_filter, reference)
+        listener.setsockopt(socket.SOL_SOCKET, so_bindtoifindex, 2**31 - 1)
 
 
 def _has_input(source: socket.socket) -> bool:
@@ -146,10 +142,10 @@ def _has_input(source: socket.socket) -> bool:
 
 
 def _is_idle(connection: HttpToolsProtocol) -> bool:
-    """Return whether every request that has begun to arrive on the connection is answered."""
+    """Return whether the connection is open, and every request that has begun to arrive on it is answered."""
     # uvicorn makes a scope at the first byte of a request, and a cycle from it when the head is complete.
     cycle: RequestResponseCycle | None = connection.cycle
     begun = cycle.scope if cycle else None
-    answered = not cycle or cycle.response_complete
-    kernel = connection.transport.get_extra_info("socket")
-    return connection.scope is begun and answered and not _has_input(kernel)
+    answered = connection.scope is begun and (not cycle or cycle.response_complete)
+    transport = connection.transport
+    return answered and not transport.is_closing() and not _has_input(transport.get_extra_info("socket"))

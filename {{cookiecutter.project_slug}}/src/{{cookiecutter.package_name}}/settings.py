@@ -20,7 +20,7 @@ class Settings(BaseSettings):
         LEVELS, BeforeValidator(str.upper), Field(description=" ".join(get_args(LEVELS)))
     ] = "INFO"
     # Below the 30 s after which Kubernetes kills.
-    shutdown_timeout: Annotated[float, Field(ge=0.1, le=3600, description="seconds, from 0.1 to 3600")] = 20
+    shutdown_timeout: Annotated[float, Field(ge=2, le=3600, description="seconds, from 2 to 3600")] = 20
 {%- if cookiecutter.service_type == "fastapi" %}
     # All interfaces: a container's loopback interface can't be reached from outside.
     host: Annotated[str, Field(min_length=1, description="an address to listen on")] = "0.0.0.0"  # noqa: S104

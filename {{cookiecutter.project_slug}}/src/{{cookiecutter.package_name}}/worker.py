@@ -10,14 +10,17 @@ from .stop import stop
 
 TICK = 0.1  # seconds between two looks at `stop` while waiting
 
+GoOn = Callable[[], bool]
+Job = Callable[[GoOn], None]
+
 logger = logging.getLogger(__name__)
 
 
-def job(go_on: Callable[[], bool]) -> None:
+def job(go_on: GoOn) -> None:
     """Do one job: an example to replace.
 
     Call `go_on()` between the steps of a long job: it shows that the worker is alive. Once it returns False,
-    a stop is requested: finish soon, or give back what is left.
+    a stop is requested: finish within `shutdown_timeout`, or give back what is left.
     """
     for step in range(1, 4):
         if not go_on():
@@ -26,7 +29,7 @@ def job(go_on: Callable[[], bool]) -> None:
         logger.info("did step %d", step)
 
 
-def run(settings: Settings, job: Callable[[Callable[[], bool]], None]) -> None:
+def run(settings: Settings, job: Job) -> None:
     """Do jobs, `settings.interval` seconds apart, until a stop is requested; finish the one in hand first.
 
     An exception in a job is logged, and the next one comes after the usual wait.

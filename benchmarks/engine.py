@@ -1,0 +1,256 @@
+"""What a benchmark does with a Docker engine: build, weigh, start."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zlib
+from pathlib import Path
+from typing import IO, NamedTuple, NoReturn, cast
+
+HERE = Path(__file__).resolve().parent
+PYTHON, SUITE = "3.14", "forky"
+GIVE_UP = 900  # seconds for one command
+START = 60  # seconds for a service to answer
+
+
+class Recipe(NamedTuple):
+    """A way to build the service: its title, its Dockerfile (None: the project's own), the Python in its image."""
+
+    title: str
+    dockerfile: Path | None
+    python: str
+
+
+RECIPES = {
+    "ours": Recipe("this template", None, "/app/.venv/bin/python"),
+    "uv": Recipe("uv's example", HERE / "rivals/uv.Dockerfile", "/app/.venv/bin/python"),
+    "poetry": Recipe("popular Poetry recipe", HERE / "rivals/poetry.Dockerfile", "/app/.venv/bin/python"),
+    "naive": Recipe("naive single stage", HERE / "rivals/naive.Dockerfile", "python"),
+    "note": Recipe("2020 note", HERE / "rivals/note-2020.Dockerfile", "/.venv/bin/python"),
+}
+
+
+class Build(NamedTuple):
+    """What one build took: seconds, and bytes that the mirror served."""
+
+    seconds: float
+    fetched: int
+
+
+class Layer(NamedTuple):
+    """A layer of an image: digest of its content, bytes unpacked, bytes as a registry stores it (gzip)."""
+
+    digest: str
+    unpacked: int
+    packed: int
+
+
+class Start(NamedTuple):
+    """A start of the service: seconds until the first answer, bytes of memory a second later."""
+
+    answer: float
+    memory: int
+
+
+def say(text: str) -> None:
+    """Print a line of progress."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def fail(text: str) -> NoReturn:
+    """End with status 1."""
+    say(text)
+    raise SystemExit(1)
+
+
+def run(*command: str, stdin: str | None = None) -> str:
+    """Return what a command prints. Ends with status 1 and its last lines when it fails or takes too long."""
+    try:
+        done = subprocess.run(
+            command,
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=GIVE_UP,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        fail(f"gave up after {GIVE_UP} s: {' '.join(command)}")
+    if done.returncode:
+        fail("\n".join([f"failed: {' '.join(command)}", *done.stdout.splitlines()[-30:]]))
+    return done.stdout
+
+
+def docker(*arguments: str, stdin: str | None = None) -> str:
+    """Return what a docker command prints."""
+    return run("docker", *arguments, stdin=stdin)
+
+
+def network() -> list[str]:
+    """Return the options that bring a build or a container to the lab's mirror."""
+    return ["--network", "host", "--add-host", f"mirror.kakao.com:{os.environ['LAB_MIRROR_IP']}"]
+
+
+def tools(project: Path) -> None:
+    """Build the images that locking and uv's recipe need, with the versions that `project` pins."""
+    for target in ("tools", "uv"):
+        docker(
+            *("build", *network(), "--build-arg", f"DEBIAN_SUITE={SUITE}", "--target", target),
+            *("--tag", f"bench-{target}", "--file", str(HERE / "tools.Dockerfile"), str(project)),
+        )
+
+
+def build(name: str, scenario: str, project: Path, *options: str) -> Build:
+    """Build `project` with the recipe `name` into the image bench-<name>:<scenario>.
+
+    A cold build takes no cached layer and begins with empty cache mounts (`--no-cache` means both to BuildKit). It is
+    done again, twice at most, when the mirror had to ask upstream for a file. Every recipe has cache mounts of its own.
+    """
+    arguments = (f"DEBIAN_SUITE={SUITE}", f"BUILDKIT_CACHE_MOUNT_NS={name}")
+    command = ["build", *network(), *(f"--build-arg={argument}" for argument in arguments)]
+    if dockerfile := RECIPES[name].dockerfile:
+        copy = project.parent / dockerfile.name
+        shutil.copy(dockerfile, copy)
+        # Instead of the project's own: the rivals may see everything, there is nothing that they should leave out.
+        copy.with_name(f"{copy.name}.dockerignore").touch()
+        command += ["--file", str(copy)]
+    if scenario == "cold":
+        command.append("--no-cache")
+    command += ["--tag", f"bench-{name}:{scenario}", *options, str(project)]
+    log = Path(os.environ["LAB_MIRROR_LOG"])
+    for _ in range(3):
+        os.sync()
+        size = log.stat().st_size
+        begin = time.perf_counter()
+        docker(*command)
+        seconds = time.perf_counter() - begin
+        # time, status, bytes, path, state of the mirror's cache, ...
+        requests = [line.split() for line in log.read_bytes()[size:].decode().splitlines()]
+        if scenario != "cold" or all(fields[4] == "HIT" for fields in requests):
+            break
+        say("the mirror had to ask upstream: once more")
+    return Build(seconds, sum(int(fields[2]) for fields in requests))
+
+
+def empty_caches() -> None:
+    """Remove everything that a build could take from an earlier one."""
+    docker("builder", "prune", "--all", "--force")
+
+
+def compile_everything() -> None:
+    """Build bench-control:cold: our image with bytecode for all of its standard library and venv."""
+    stdlib = "$(python -c 'import sysconfig; print(sysconfig.get_path(\"stdlib\"))')"
+    docker(
+        *("build", "--tag", "bench-control:cold", "-"),
+        # Some packages ship files that are not meant to compile.
+        stdin=f"FROM bench-ours:cold\nUSER 0\nENV PYTHONDONTWRITEBYTECODE=\n"
+        f"RUN python -m compileall -qq -j 0 --invalidation-mode unchecked-hash /app {stdlib} || true\n"
+        "USER 10001:10001\n",
+    )
+
+
+def layers(image: str) -> list[Layer]:
+    """Return the layers of an image in the engine, the lowest first."""
+    with tempfile.NamedTemporaryFile(suffix=".tar") as file:
+        docker("save", "--output", file.name, image)
+        return layers_in(Path(file.name))
+
+
+def layers_in(archive: Path) -> list[Layer]:
+    """Return the layers of an image in an archive, as `docker save` and `--output type=docker` write it."""
+    with tarfile.open(archive) as files:
+
+        def member(name: str) -> IO[bytes]:
+            return cast(IO[bytes], files.extractfile(name))
+
+        return [weigh(member(name)) for name in json.load(member("manifest.json"))[0]["Layers"]]
+
+
+def weigh(blob: IO[bytes]) -> Layer:
+    """Return the layer in a blob, which holds it either as it is or packed with gzip."""
+    is_packed = blob.read(2) == b"\x1f\x8b"
+    size = blob.seek(0, os.SEEK_END)
+    blob.seek(0)
+    digest, unpacked, coder, packed = hashlib.sha256(), 0, zlib.compressobj(wbits=31), 0
+    with gzip.GzipFile(fileobj=blob) if is_packed else blob as content:
+        while chunk := content.read(1 << 20):
+            digest.update(chunk)
+            unpacked += len(chunk)
+            packed += 0 if is_packed else len(coder.compress(chunk))
+    return Layer(digest.hexdigest(), unpacked, size if is_packed else packed + len(coder.flush()))
+
+
+def sandbox(image: str, *options: str) -> list[str]:
+    """Return the arguments that run `image` as a hardened cluster would: read-only root, a number as its user."""
+    return ["run", *options, "--network", "host", "--read-only", "--tmpfs", "/tmp", "--user", "10001:10001", image]
+
+
+def import_seconds(image: str, python: str, package: str) -> float:
+    """Return how many seconds the import of the service takes in a fresh container."""
+    code = f"import time; t = time.perf_counter(); import {package}.__main__; print(time.perf_counter() - t)"
+    return float(docker(*sandbox(image, "--rm", "--entrypoint", python), "-c", code))
+
+
+def start(image: str) -> Start:
+    """Start the service in a container and wait for GET /healthz to answer 200; ends with status 1 if it never does."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    container = docker(*sandbox(image, "--detach", "--env", f"PORT={port}")).strip()
+    try:
+        text = docker("inspect", "--format", "{{.State.StartedAt}}", container).strip()
+        began = datetime.datetime.fromisoformat(text).timestamp()
+        while not healthy(port):
+            if time.time() - began > START:
+                fail(f"{image} does not answer within {START} s\n{docker('logs', container)}")
+            time.sleep(0.005)
+        answer = time.time() - began
+        time.sleep(1)
+        processes = docker("top", container, "-o", "pid").split()[1:]
+        return Start(answer, sum(map(memory, processes)))
+    finally:
+        docker("rm", "--force", container)
+
+
+def healthy(port: int) -> bool:
+    """Return whether the service on `port` answers GET /healthz with 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def memory(process: str) -> int:
+    """Return the memory of a process in bytes; pages that it shares with others count in proportion (PSS)."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def forget_images(name: str) -> None:
+    """Remove the images bench-<name>, with all their scenarios; `*` stands for every name."""
+    if images := docker("images", "--quiet", "--filter", f"reference=bench-{name}").split():
+        docker("image", "rm", "--force", *dict.fromkeys(images))
+
+
+def clean_up() -> None:
+    """Remove from the engine what a benchmark made there."""
+    forget_images("*")
+    docker("volume", "rm", "--force", "bench-locks")
+    empty_caches()

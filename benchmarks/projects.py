@@ -1,0 +1,141 @@
+"""The projects that a benchmark builds: rendered from the template, and changed as a developer would change them."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+
+from cookiecutter.main import cookiecutter
+
+from benchmarks.engine import HERE, PYTHON, docker, fail, network, say
+
+REFERENCE = HERE / "reference"
+LOCKS = ("poetry.lock", "uv.lock")
+PACKAGE = "reference_service"
+SCENARIOS = {
+    "cold": "cold build",
+    "noop": "nothing changed",
+    "code": "code change",
+    "bump": "version bump",
+    "dev": "dev-dependency change",
+    "add": "one dependency added",
+}
+
+
+def render(folder: Path, service: str = "fastapi") -> Path:
+    """Render the template into `folder`, hooks included; return the project."""
+    answers = {
+        "project_name": "Reference Service",
+        "python_version": PYTHON,
+        "service_type": service,
+        "mirror": "kakao",
+    }
+    template = str(HERE.parent)
+    return Path(
+        cookiecutter(template, no_input=True, default_config=True, extra_context=answers, output_dir=str(folder))
+    )
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace the only occurrence of `old` in a file; ends with status 1 when there is not exactly one."""
+    text = path.read_text(encoding="utf-8")
+    if text.count(old) != 1:
+        fail(
+            f"{path.name} of a rendered project has {old!r} {text.count(old)} times, not once: benchmarks/ must follow"
+        )
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def append(path: Path, code: str) -> None:
+    """Add lines at the end of a file."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(code)
+
+
+def depend(project: Path, requirements: Iterable[str], table: str = "dependencies") -> None:
+    """Add requirements to pyproject.toml: to the project's own dependencies, or to the group named `table`."""
+    lines = "".join(f'    "{requirement}",\n' for requirement in requirements)
+    edit(project / "pyproject.toml", f"\n{table} = [\n", f"\n{table} = [\n{lines}")
+
+
+def lock(project: Path) -> None:
+    """Bring both locks up to date as a developer would: what is locked stays where it fits."""
+    index = "https://mirror.kakao.com/pypi/simple/"
+    docker(
+        *("run", "--rm", *network(), "-v", f"{project}:/project", "-w", "/project", "-v", "bench-locks:/root/.cache"),
+        *("-e", f"POETRY_PYPI_MIRROR_URL={index}", "-e", f"UV_DEFAULT_INDEX={index}"),
+        *("bench-tools", "sh", "-c", "poetry lock --no-interaction && uv lock"),
+    )
+
+
+def locked(project: Path) -> int:
+    """Return the number of packages that the project's main dependencies are locked to.
+
+    Ends with status 1 when the two locks differ in a version, since the recipes would then install different things.
+    """
+    poetry, uv = (tomllib.loads((project / name).read_text(encoding="utf-8"))["package"] for name in LOCKS)
+    of_poetry, of_uv = (
+        {p["name"]: p["version"] for p in packages if p["name"] != project.name} for packages in (poetry, uv)
+    )
+    if differing := sorted(dict(of_poetry.items() ^ of_uv.items())):
+        fail(f"poetry.lock and uv.lock differ in {', '.join(differing)}")
+    return sum("main" in package["groups"] for package in poetry)
+
+
+def history(project: Path) -> dict[str, Path]:
+    """Return the project at each commit of a small history, by scenario; `cold` and `noop` are as given.
+
+    Every commit makes the one change that its scenario is named for.
+    """
+    package = project / "src" / PACKAGE / "__init__.py"
+
+    def commit(scenario: str) -> Path:
+        return Path(shutil.copytree(project, project.parent / scenario / project.name))
+
+    found = {"cold": commit("cold")}
+    found["noop"] = found["cold"]
+    append(package, '\n\ndef answer() -> int:\n    """Return what a commit may add."""\n    return 42\n')
+    found["code"] = commit("code")
+    edit(project / "pyproject.toml", '\nversion = "0.1.0"', '\nversion = "0.1.1"')
+    lock(project)  # uv's names the project's version
+    found["bump"] = commit("bump")
+    depend(project, ["pytest-mock==3.15.1"], "dev")
+    lock(project)
+    found["dev"] = commit("dev")
+    depend(project, ["humanize==4.15.0"])
+    lock(project)
+    append(package, "\n\nimport humanize as humanize\n")
+    found["add"] = commit("add")
+    return found
+
+
+def reference(folder: Path) -> dict[str, Path]:
+    """Return the history of the reference service. Its locks are kept in reference/, where they follow the template."""
+    project = render(folder)
+    depend(project, (REFERENCE / "dependencies.txt").read_text(encoding="utf-8").split())
+    modules = (REFERENCE / "imports.txt").read_text(encoding="utf-8").split()
+    append(project / "src" / PACKAGE / "app.py", "\n\n" + "".join(f"import {module}\n" for module in modules))
+    for name in LOCKS:
+        shutil.copy(REFERENCE / name, project)
+    lock(project)
+    for name in LOCKS:
+        shutil.copy(project / name, REFERENCE)
+    say(f"the reference service has {locked(project)} locked packages")
+    return history(project)
+
+
+def growing(folder: Path, size: int) -> dict[str, Path]:
+    """Return the history of a worker with `size` locked packages: its own, and the first ones of growth.txt.
+
+    That list is closed at every length: what a package in it needs stands above it.
+    """
+    project = render(folder, "worker")
+    own = tomllib.loads((project / "poetry.lock").read_text(encoding="utf-8"))["package"]
+    missing = size - sum("main" in package["groups"] for package in own)
+    depend(project, (REFERENCE / "growth.txt").read_text(encoding="utf-8").split()[:missing])
+    lock(project)
+    if locked(project) != size:
+        fail(f"growth.txt makes {locked(project)} locked packages, not {size}")
+    return history(project)

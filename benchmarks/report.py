@@ -1,0 +1,127 @@
+"""The results of a benchmark as Markdown tables and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+from benchmarks.engine import RECIPES
+from benchmarks.plot import Bars, plot
+from benchmarks.projects import SCENARIOS
+
+Results = Mapping[str, Any]
+Measure = Callable[[Results], float]
+
+TITLES = {name: recipe.title for name, recipe in RECIPES.items()} | {"control": "ours, all compiled"}
+# What the issue compares with: the fastest recipe of today, and the one that this template descends from.
+AGAINST = ("uv", "note")
+
+
+def of_builds(scenario: str, kind: str) -> Measure:
+    """Return how to find the median of `kind` (seconds or fetched) for a scenario in the results of a recipe."""
+    return lambda recipe: median(recipe["builds"][scenario][kind])
+
+
+def of_images(kind: str) -> Measure:
+    """Return how to find a figure of the image, or the median over its starts, in the results of a recipe."""
+    return lambda recipe: median([found] if isinstance(found := recipe["images"][kind], int) else found)
+
+
+# Title -> where its figure is, and its unit.
+ROWS: Mapping[str, tuple[Measure, str]] = {
+    **{title: (of_builds(name, "seconds"), "s") for name, title in SCENARIOS.items()},
+    **{f"fetched: {title}": (of_builds(name, "fetched"), "B") for name, title in SCENARIOS.items()},
+    "image on disk": (of_images("unpacked"), "B"),
+    "image compressed": (of_images("packed"), "B"),
+    "new layers after a code change": (of_images("added_unpacked"), "B"),
+    "the same, compressed": (of_images("added_packed"), "B"),
+    "import of the service": (of_images("import"), "s"),
+    "start to first answer": (of_images("answer"), "s"),
+    "memory when idle": (of_images("memory"), "B"),
+}
+PLOTTED = (
+    "cold build",
+    "one dependency added",
+    "version bump",
+    "code change",
+    "image on disk",
+    "new layers after a code change",
+    "start to first answer",
+    "memory when idle",
+)
+
+
+def text(value: float, unit: str) -> str:
+    """Return seconds, or bytes as kB or MB, as people write them."""
+    if unit == "s":
+        return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
+    return f"{value / 1e6:.1f} MB" if value >= 1e6 else f"{value / 1e3:.1f} kB" if value else "0"
+
+
+def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    return "".join(f"| {' | '.join(line)} |\n" for line in (header, ["---"] * len(header), *lines))
+
+
+def comparison(recipes: Results) -> str:
+    """Return a table of all recipes, with our figures divided by those of the two that count."""
+    names = [name for name in TITLES if name in recipes]
+    against = [name for name in AGAINST if {"ours", name} <= {*names}]
+    lines = []
+    for title, (measure, unit) in ROWS.items():
+        values = {}
+        for name in names:
+            try:
+                values[name] = measure(recipes[name])
+            except KeyError:  # that part was not measured, or not for this image
+                continue
+        if values:
+            line = [text(values[name], unit) if name in values else "" for name in names]
+            line += [f"{values['ours'] / values[name]:.2f}" if values.get(name) else "" for name in against]
+            lines.append([title, *line])
+    return markdown(["", *(TITLES[name] for name in names), *(f"ours / {TITLES[name]}" for name in against)], lines)
+
+
+def growth(found: Results) -> str:
+    """Return a table of how our own builds grow with the number of packages."""
+    lines = [
+        [title, *(text(median(builds[name]["seconds"]), "s") for builds in found.values())]
+        for name, title in SCENARIOS.items()
+    ]
+    return markdown(["this template", *(f"{size} packages" for size in found)], lines)
+
+
+def runner(found: Results) -> str:
+    """Return a table of a code change on a CI machine."""
+    lines = [
+        [f"{machine} machine", text(median(of["seconds"]), "s"), text(median(of["fetched"]), "B")]
+        for machine, of in found.items()
+    ]
+    return markdown(["code change with a registry cache", "time", "fetched from the mirror"], lines)
+
+
+def source(found: Results) -> str:
+    """Return where and when the results were measured."""
+    machine = found["machine"]
+    hardware = f"{machine['cores']} cores of {machine['cpu']}, {machine['memory']}"
+    return f"Medians of {found['runs']}, {found['date']}, {hardware}, Linux {machine['kernel']}, {machine['engine']}"
+
+
+def tables(found: Results) -> str:
+    """Return all that was measured, as Markdown."""
+    parts = [comparison(found["recipes"])] if found["recipes"] else []
+    parts += [draw(found[name]) for name, draw in (("growth", growth), ("runner", runner)) if name in found]
+    if "render" in found:
+        parts.append(f"One render, hooks included: {median(found['render']['seconds']) * 1000:.0f} ms\n")
+    return "\n".join([*parts, source(found)])
+
+
+def picture(found: Results) -> str:
+    """Return the comparison of the recipes as SVG; builds and images must have been measured."""
+    charts: dict[str, Bars] = {}
+    for title in PLOTTED:
+        measure, unit = ROWS[title]
+        values = {name: measure(found["recipes"][name]) for name in RECIPES if name in found["recipes"]}
+        charts[title] = [(TITLES[name], value, text(value, unit)) for name, value in values.items()]
+    return plot(charts, source(found))
