@@ -103,7 +103,7 @@ def test_free_text_survives_byte_for_byte(bake: Bake, text: str) -> None:
     assert text in project.read("LICENSE")
     for path in project.files():
         if path.suffix in (".yml", ".yaml"):
-            assert yaml.safe_load(project.read(str(path)))
+            assert list(yaml.safe_load_all(project.read(str(path))))
         if path.suffix == ".py":
             compile(project.read(str(path)), str(path), "exec")
 

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from http.client import HTTPResponse
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from {{ cookiecutter.package_name }}.server import LINGER
+from {{ cookiecutter.package_name }}.server import LINGER, _refuse
 
 from .helpers import Process, wait_for
 
@@ -105,6 +106,18 @@ def test_a_stop_answers_everything_first(serve: Callable[..., Service]) -> None:
     assert service.process.result().code == 0
     for connection in connections:
         connection.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="an option of Linux")
+def test_connections_that_wait_survive_when_new_ones_are_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname()) as waiting:
+            _refuse(listener)
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(listener.getsockname())
+            accepted, address = listener.accept()
+            accepted.close()
+            assert address == waiting.getsockname()
 
 
 def test_a_request_that_takes_too_long_is_cut_off(serve: Callable[..., Service]) -> None:

@@ -124,7 +124,7 @@ async def _wait(condition: Callable[[], bool], deadline: float) -> None:
 
 
 def _refuse(listener: socket.socket) -> None:
-    """Refuse new connections, but keep those that are being made or wait: closing the socket would reset them.
+    """Refuse new connections, but keep those being made or waiting: closing the socket would reset them.
 
     Linux (5.7 or newer, without privileges) looks for a listener on the network interface where a connection
     comes in; a listener bound to an interface that does not exist is never found. Elsewhere, nothing happens.
