@@ -555,7 +555,7 @@ def marker_holds(marker: str, values: Mapping[str, str]) -> bool:
                     for side in (left, right)
                 ]
                 if "_version" in ast.unparse(node) and not isinstance(compare, ast.In | ast.NotIn):
-                    # As long as a version may be: 3.14 is 3.14.0.
+                    # As long as a version may be: 1.2 is 1.2.0.
                     sides = [([int(n) for n in re.findall(r"\d+", side)] + [0] * 8)[:8] for side in sides]
                 return operators[type(compare)](*sides)
         raise ValueError(ast.unparse(node))

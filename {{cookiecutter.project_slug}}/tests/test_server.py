@@ -111,13 +111,15 @@ def test_a_stop_answers_everything_first(serve: Callable[..., Service]) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="an option of Linux")
 def test_connections_that_wait_survive_when_new_ones_are_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        with socket.create_connection(listener.getsockname()) as waiting:
-            _refuse(listener)
-            with pytest.raises(ConnectionRefusedError):
-                socket.create_connection(listener.getsockname())
-            accepted, address = listener.accept()
-            accepted.close()
-            assert address == waiting.getsockname()
+        address = listener.getsockname()
+        waiting = socket.create_connection(address)
+        _refuse(listener)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        accepted, client = listener.accept()
+        assert client == waiting.getsockname()
+    waiting.close()
+    accepted.close()
 
 
 def test_a_request_that_takes_too_long_is_cut_off(serve: Callable[..., Service]) -> None:
