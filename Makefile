@@ -12,7 +12,7 @@ CODE := benchmarks hooks scripts tests
 PIP := .venv/bin/pip --disable-pip-version-check install --quiet --no-deps --only-binary :all: --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help new test lint format locks lab
+.PHONY: help new test lint format locks lab bench
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,3 +50,6 @@ locks: .venv/dev ## Make every lock file again and say what changed (PYPI_MIRROR
 
 lab: ## Bring up a Docker engine, base images and a package mirror on this Debian machine (root)
 	@tests/lab/lab up
+
+bench: .venv/dev ## Build one service by this and by other recipes, side by side, on the lab (ONLY= and RUNS= narrow it)
+	@tests/lab/lab up >/dev/null && eval "$$(tests/lab/lab env)" && .venv/bin/python -m benchmarks.bench

@@ -87,7 +87,9 @@ IN_FASTAPI = {
     "start: within limits": patch("app.py", '"""The HTTP API."""', 'HOG = b"x" * 200_000_000'),
     "settings: a wrong one ends it with one line": patch("settings.py", "sys.exit(2)", "sys.exit(1)"),
     "settings: honours PORT": patch("server.py", "port=settings.port", "port=8000"),
-    "ready: /readyz and /healthz answer 200": patch("app.py", 'return "ready"', 'raise RuntimeError("never ready")'),
+    "ready: /readyz and /healthz answer 200": patch(
+        "app.py", 'return "ready"', 'response.status_code = 500; return ""'
+    ),
     "health: a hanging service is unhealthy": patch(
         "healthcheck.py", 'connection.recv(len("HTTP/1.1 200")).decode("latin-1")', '"it has taken the call: 200"'
     ),
@@ -98,16 +100,14 @@ IN_FASTAPI = {
     "stop: idle, status 0 within 1 s": patch(
         "stop.py", "signal.SIGINT, self._receive", "signal.SIGINT, signal.SIG_DFL"
     ),
-    "stop: every request is answered": patch("server.py", "return answered and not", "return not"),
+    "stop: every request is answered": patch("server.py", '(b"connection", b"close")', '(b"x-connection", b"close")'),
     "stop: /readyz goes false first": patch("app.py", "if stop.requested:", "if False:"),
     "stop: a second signal ends it at once": patch("stop.py", "os._exit(128 + number)", "return"),
 }
 IN_WORKER = {
     "stop: the job in hand is finished or given back": patch(
-        "worker.py", "return not stop.requested", "return not stop.requested or os._exit(0)"
-    )
-    + "\n"
-    + patch("worker.py", "import logging\n", "import logging\nimport os\n"),
+        "worker.py", 'logger.info("started")', 'stop.timeout = 0.3; logger.info("started")'
+    ),
     "health: a hanging service is unhealthy": patch("healthcheck.py", "return left >= 0,", "return True,"),
     "settings: a wrong one ends it with one line": patch("settings.py", "sys.exit(2)", "sys.exit(1)"),
 }

@@ -12,7 +12,7 @@ def test_wrong_settings_end_the_service_without_a_traceback(start: Callable[...,
 def test_a_failure_at_the_start_is_logged_as_one_object(start: Callable[..., Process]) -> None:
     script = f"""
 import runpy, sys
-sys.modules["{PACKAGE}.{% if cookiecutter.service_type == "fastapi" %}server{% else %}worker{% endif %}"] = None
+sys.modules["{PACKAGE}.{% if cookiecutter.service_type == "fastapi" %}app{% else %}worker{% endif %}"] = None
 runpy.run_module("{PACKAGE}", run_name="__main__")
 """
     result = start("-c", script).result()

@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from .settings import Settings
 from .stop import stop
 
-LINGER = 0.25  # seconds that an idle connection is kept after a stop, for a request that is on its way
+LINGER = 0.15  # seconds that an idle connection is kept after a stop, for a request that is on its way
 HANDSHAKE = 0.05  # seconds for a connection that is just being made
 TICK = 0.01  # seconds between two looks at the connections
 
