@@ -100,7 +100,7 @@ IN_FASTAPI = {
     "stop: idle, status 0 within 1 s": patch(
         "stop.py", "signal.SIGINT, self._receive", "signal.SIGINT, signal.SIG_DFL"
     ),
-    "stop: every request is answered": patch("server.py", '(b"connection", b"close")', '(b"x-connection", b"close")'),
+    "stop: every request is answered": patch("server.py", '(b"connection", b"close")', '(b"x-ending", b"true")'),
     "stop: /readyz goes false first": patch("app.py", "if stop.requested:", "if False:"),
     "stop: a second signal ends it at once": patch("stop.py", "os._exit(128 + number)", "return"),
 }
