@@ -45,7 +45,9 @@ def main(options: list[str]) -> int:
                 "no Docker engine answers, and the lab needs Debian and root: the image tests will skip",
                 flush=True,
             )
-    return subprocess.run([sys.executable, "-m", "pytest", *options], cwd=ROOT, env=env, check=False).returncode
+    # Most tests wait for something else, so two at a time suit two cores; a file's tests share what they build.
+    command = [sys.executable, "-m", "pytest", "--numprocesses=2", "--dist=loadfile", *options]
+    return subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -185,6 +186,18 @@ def engine() -> Iterator[Engine]:
         found = Engine(dict.fromkeys(CHOICES["python_version"], "trixie"))
     yield found
     found.clean()
+
+
+@pytest.fixture(scope="session")
+def containerd(engine: Engine) -> dict[str, str]:  # noqa: ARG001 - the lab is up then
+    """Return the environment that leads to the lab's second engine, whose image store is containerd's.
+
+    That store keeps attestations and writes images that come out bit for bit the same.
+    """
+    if not lab():
+        pytest.skip("this test needs an engine with the containerd image store, as the lab has one")
+    exports = run(ROOT / "tests/lab/lab", "containerd").stdout
+    return {"DOCKER_HOST": re.findall(r"DOCKER_HOST=(\S+)", exports)[0]}
 
 
 @pytest.fixture(autouse=True)

@@ -599,9 +599,8 @@ def found_in(data: bytes, needles: list[bytes], where: str) -> Iterator[str]:
 
 
 def test_credentials_and_private_authority_leave_no_trace(
-    bake: Bake, private: tuple[Unruly, Path], tmp_path: Path, engine: Engine
+    bake: Bake, private: tuple[Unruly, Path], tmp_path: Path, engine: Engine, containerd: dict[str, str]
 ) -> None:
-    """Built on the containerd image store: that keeps attestations."""
     mirror, ca = private
     mirror.behave = Behaviour(credentials=f"{USER}:{PASSWORD}")
     mirror.requests.clear()
@@ -610,14 +609,12 @@ def test_credentials_and_private_authority_leave_no_trace(
     project.write("docker/apt-runtime.txt", "tree\n")
     netrc, image = tmp_path / "netrc", tmp_path / "image.tar"
     netrc.write_text(f"machine {HOST}\nlogin {USER}\npassword {PASSWORD}\n")
-    exports = run(ROOT / "tests/lab/lab", "containerd").stdout
-    docker_host = re.findall(r"DOCKER_HOST=(\S+)", exports)[0]
     done = run(
         *("docker", "buildx", "build", "--progress=plain", "--network", "host", "--provenance", "mode=max"),
         *("--secret", f"id=netrc,src={netrc}", "--secret", f"id=ca,src={ca}"),
         *("--build-arg", f"DEBIAN_SUITE={engine.suites[version]}", *to(mirror, MIRROR_FALLBACK="0")),
         *("--output", f"type=oci,dest={image}", project.path),
-        env={"DOCKER_HOST": docker_host},
+        env=containerd,
     )
     assert [path for path in mirror.requests if path.endswith(".whl")]
     assert [path for path in mirror.requests if path.endswith(".deb")]

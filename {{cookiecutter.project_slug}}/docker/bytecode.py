@@ -2,7 +2,6 @@
 
     python bytecode.py scan SRC        print the modules that the code below SRC imports, one a line, sorted
     python bytecode.py modules LIST    import the modules that the file LIST names
-    python bytecode.py package NAME    import the package NAME with every module in it: would the image start?
 
 Importing writes .pyc files below PYTHONPYCACHEPREFIX, the standard library's too (the base image has none).
 They are then marked as never to be checked against their source (PEP 552): the image does not change, and its
@@ -13,7 +12,6 @@ import ast
 import asyncio
 import importlib
 import importlib.util
-import pkgutil
 import sys
 from pathlib import Path
 
@@ -63,13 +61,6 @@ async def start_fastapi() -> None:
     await app({"type": "lifespan", "app": app, "state": {}}, receive, send)
 
 
-def load_package(name: str) -> None:
-    """Import the package `name` and every module in it."""
-    package = importlib.import_module(name)
-    for module in pkgutil.walk_packages(package.__path__, f"{name}."):
-        importlib.import_module(module.name)
-
-
 def mark_unchecked(prefix: Path) -> None:
     """Replace the time stamp of the .pyc files below `prefix` by their source's hash, marked unchecked."""
     for path in prefix.rglob("*.pyc"):
@@ -88,8 +79,6 @@ def main(arguments: list[str]) -> None:
             return
         case ["modules", names]:
             load_modules(Path(names).read_text(encoding="utf-8").split())
-        case ["package", name]:
-            load_package(name)
         case _:
             sys.exit(__doc__)
     if sys.pycache_prefix is None:
