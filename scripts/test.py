@@ -36,7 +36,6 @@ def lab_environment() -> dict[str, str]:
 def main(options: list[str]) -> int:
     """Run pytest with `options` and return its exit status."""
     env = dict(os.environ)
-    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])
     if not engine_answers() and env.get("LAB") != "0":
         if os.geteuid() == 0 and Path("/etc/debian_version").exists():
             env |= lab_environment()
@@ -45,6 +44,7 @@ def main(options: list[str]) -> int:
                 "no Docker engine answers, and the lab needs Debian and root: the image tests will skip",
                 flush=True,
             )
+    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])
     # Most tests wait for something else, so two at a time suit two cores; a file's tests share what they build.
     command = [sys.executable, "-m", "pytest", "--numprocesses=2", "--dist=loadfile", *options]
     return subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
