@@ -6,6 +6,7 @@ import shutil
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, cast
 
 from cookiecutter.main import cookiecutter
 
@@ -61,27 +62,30 @@ def depend(project: Path, requirements: Iterable[str], table: str = "dependencie
 
 
 def lock(project: Path) -> None:
-    """Bring both locks up to date as a developer would: what is locked stays where it fits."""
+    """Bring poetry.lock, and uv.lock if there is one, up to date as a developer would: what fits stays as it is."""
     index = "https://mirror.kakao.com/pypi/simple/"
     docker(
         *("run", "--rm", *network(), "-v", f"{project}:/project", "-w", "/project", "-v", "bench-locks:/root/.cache"),
         *("-e", f"POETRY_PYPI_MIRROR_URL={index}", "-e", f"UV_DEFAULT_INDEX={index}"),
-        *("bench-tools", "sh", "-c", "poetry lock --no-interaction && uv lock"),
+        *("bench-tools", "sh", "-c", "poetry lock --no-interaction && if [ -e uv.lock ]; then uv lock; fi"),
     )
 
 
 def locked(project: Path) -> int:
-    """Return the number of packages that the project's main dependencies are locked to.
+    """Return the number of packages that the project's main dependencies are locked to."""
+    return sum("main" in package["groups"] for package in packages(project / "poetry.lock"))
 
-    Ends with status 1 when the two locks differ in a version, since the recipes would then install different things.
-    """
-    poetry, uv = (tomllib.loads((project / name).read_text(encoding="utf-8"))["package"] for name in LOCKS)
-    of_poetry, of_uv = (
-        {p["name"]: p["version"] for p in packages if p["name"] != project.name} for packages in (poetry, uv)
-    )
-    if differing := sorted(dict(of_poetry.items() ^ of_uv.items())):
+
+def packages(lock_file: Path) -> list[dict[str, Any]]:
+    """Return the packages in a lock file of Poetry or of uv."""
+    return cast(list[dict[str, Any]], tomllib.loads(lock_file.read_text(encoding="utf-8"))["package"])
+
+
+def compare_locks(project: Path) -> None:
+    """End with status 1 when the two locks differ in a version: the recipes would install different things."""
+    poetry, uv = ({(p["name"], p["version"]) for p in packages(project / name)} for name in LOCKS)
+    if differing := sorted({name for name, _ in poetry ^ uv} - {project.name}):
         fail(f"poetry.lock and uv.lock differ in {', '.join(differing)}")
-    return sum("main" in package["groups"] for package in poetry)
 
 
 def history(project: Path) -> dict[str, Path]:
@@ -122,6 +126,7 @@ def reference(folder: Path) -> dict[str, Path]:
     lock(project)
     for name in LOCKS:
         shutil.copy(project / name, REFERENCE)
+    compare_locks(project)
     say(f"the reference service has {locked(project)} locked packages")
     return history(project)
 
@@ -132,9 +137,8 @@ def growing(folder: Path, size: int) -> dict[str, Path]:
     That list is closed at every length: what a package in it needs stands above it.
     """
     project = render(folder, "worker")
-    own = tomllib.loads((project / "poetry.lock").read_text(encoding="utf-8"))["package"]
-    missing = size - sum("main" in package["groups"] for package in own)
-    depend(project, (REFERENCE / "growth.txt").read_text(encoding="utf-8").split()[:missing])
+    more = (REFERENCE / "growth.txt").read_text(encoding="utf-8").split()
+    depend(project, more[: size - locked(project)])
     lock(project)
     if locked(project) != size:
         fail(f"growth.txt makes {locked(project)} locked packages, not {size}")
