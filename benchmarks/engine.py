@@ -166,12 +166,17 @@ def layers(image: str) -> list[Layer]:
     """Return the layers of an image in the engine, the lowest first."""
     with tempfile.NamedTemporaryFile(suffix=".tar") as file:
         docker("save", "--output", file.name, image)
-        with tarfile.open(file.name) as archive:
+        return layers_in(Path(file.name))
 
-            def member(name: str) -> IO[bytes]:
-                return cast(IO[bytes], archive.extractfile(name))
 
-            return [weigh(member(name)) for name in json.load(member("manifest.json"))[0]["Layers"]]
+def layers_in(archive: Path) -> list[Layer]:
+    """Return the layers of an image in an archive, as `docker save` and `--output type=docker` write it."""
+    with tarfile.open(archive) as files:
+
+        def member(name: str) -> IO[bytes]:
+            return cast(IO[bytes], files.extractfile(name))
+
+        return [weigh(member(name)) for name in json.load(member("manifest.json"))[0]["Layers"]]
 
 
 def weigh(blob: IO[bytes]) -> Layer:

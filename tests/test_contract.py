@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from tests.combinations import ROOT, Answers, identify
-from tests.conftest import Bake, Engine, Project, index_environment, run
+from tests.conftest import Bake, Engine, Project, index_environment, lab, run
 from tests.test_image import IMAGES
 
 Build = Callable[..., tuple[Project, str]]
@@ -150,9 +150,10 @@ def broken(engine: Engine, tmp_path: Path) -> Callable[[str, str], str]:
     return broken
 
 
-def check_image(project: Project, image: str, *words: str) -> dict[str, tuple[bool, str]]:
+def check_image(project: Project, image: str, *words: str, engine: str = "docker") -> dict[str, tuple[bool, str]]:
     """Run the project's own check; return whether each point held, and what was seen."""
-    done = run(sys.executable, "scripts/check_image.py", image, *words, cwd=project.path, check=False)
+    command = (sys.executable, "scripts/check_image.py", image, *words)
+    done = run(*command, cwd=project.path, env={"DOCKER": engine}, check=False)
     lines = re.findall(r"^(held  |FAILED) (.{50}) (.*)$", done.stdout, re.MULTILINE)
     assert lines, done.stdout + done.stderr
     found = {name.strip(): (held == "held  ", seen) for held, name, seen in lines}
@@ -185,6 +186,18 @@ def load(project: Project) -> ModuleType:
 def test_holds(build: Build, answers: Answers) -> None:
     project, image = build(**answers)
     assert red(check_image(project, image)) == {}
+
+
+def test_holds_under_podman(bake: Bake, engine: Engine) -> None:
+    """Built by Buildah and run by Podman, both from Debian's packages."""
+    if not lab():
+        pytest.skip("this test needs the lab's Podman, and the lab is not in use")
+    podman = run(ROOT / "tests/lab/lab", "podman").stdout.split()[-1]
+    project = bake()
+    suite = engine.suites[project.answers["python_version"]]
+    flags = " ".join(engine.build_flags)
+    project.make("image", f"DOCKER={podman}", f"DEBIAN_SUITE={suite}", f"BUILD_FLAGS={flags}", "IMAGE=contract")
+    assert red(check_image(project, "contract", engine=podman)) == {}
 
 
 def test_every_point_can_fail(bake: Bake) -> None:
