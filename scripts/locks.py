@@ -25,7 +25,7 @@ LOCKS = ROOT / "templates" / "locks"
 HEADER = "# Made by the template's 'make locks'; newer versions come with template updates.\n"
 TOOLS = {
     "uv": ["uv"],
-    "poetry": ["poetry", "poetry-plugin-export", "poetry-plugin-pypi-mirror"],
+    "poetry": ["poetry", "poetry-plugin-pypi-mirror"],
     "sbom": ["cyclonedx-bom"],
     # What packages without a wheel are built with, most often.
     "build-backends": ["flit-core", "hatchling", "pdm-backend", "poetry-core", "setuptools", "setuptools-scm", "wheel"],

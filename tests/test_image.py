@@ -90,7 +90,7 @@ def test_build_start_call_stop(bake: Bake, engine: Engine, answers: Answers) -> 
 
 def test_packages_come_from_the_chosen_mirror(bake: Bake, engine: Engine, mirror_log: MirrorLog) -> None:
     project = bake(mirror="kakao")
-    _, done = engine.build(project, "--no-cache-filter", "uv,poetry,deps")
+    _, done = engine.build(project, "--no-cache-filter", "tools,deps")
     assert "failed" not in done.stderr
     fetched = [line for line in mirror_log.requests() if "/pypi/packages/" in line]
     assert any("/uv-" in line for line in fetched)
@@ -102,7 +102,7 @@ def test_no_mirror_means_no_request_to_it(bake: Bake, engine: Engine) -> None:
     project = bake(mirror="none")
     flags, engine.build_flags = engine.build_flags, ("--network", "host") if lab() else ()
     try:
-        _, done = engine.build(project, "--no-cache-filter", "uv,poetry,deps", "--build-arg", "MIRROR_FALLBACK=0")
+        _, done = engine.build(project, "--no-cache-filter", "tools,deps", "--build-arg", "MIRROR_FALLBACK=0")
     finally:
         engine.build_flags = flags
     assert "mirror:" not in done.stderr

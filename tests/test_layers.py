@@ -12,7 +12,7 @@ from scripts.locks import POETRY
 from tests.conftest import Bake, Engine, Project, Run, index_environment, run
 
 SMALL = 50_000  # bytes of new layers that a commit may make, as they are pushed and pulled
-DOWNLOADS = {"uv", "poetry", "deps", "runtime"}
+DOWNLOADS = {"tools", "deps", "runtime"}
 
 
 def steps_run(build: Run) -> set[str]:
@@ -59,11 +59,11 @@ def add_dependency(project: Project) -> None:
 # The change, the stages that must not run again, those that must, and the bytes of new layers that it may make.
 Change = Callable[[Project], None]
 CHANGES: list[tuple[Change, set[str], set[str], int | None]] = [
-    (change_nothing, {*DOWNLOADS, "lock", "imports", "bytecode", "wheel"}, set(), 0),
-    (change_code, {*DOWNLOADS, "lock", "bytecode"}, {"imports", "wheel"}, SMALL),
-    (bump_version, {*DOWNLOADS, "imports", "bytecode"}, {"lock", "wheel"}, SMALL),
-    (add_dev_dependency, {*DOWNLOADS, "imports", "bytecode"}, {"lock", "wheel"}, SMALL),
-    (add_dependency, {*DOWNLOADS, "imports"} - {"deps"}, {"lock", "wheel"}, None),
+    (change_nothing, {*DOWNLOADS, "lock", "app", "bytecode"}, set(), 0),
+    (change_code, {*DOWNLOADS, "lock", "bytecode"}, {"app"}, SMALL),
+    (bump_version, {*DOWNLOADS, "bytecode"}, {"lock", "app"}, SMALL),
+    (add_dev_dependency, {*DOWNLOADS, "bytecode"}, {"lock", "app"}, SMALL),
+    (add_dependency, {"tools", "runtime"}, {"lock", "deps", "app", "bytecode"}, None),
 ]
 
 

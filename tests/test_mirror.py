@@ -461,7 +461,7 @@ def test_apt_refuses_unchecked_sources(bake: Bake, engine: Engine, mirror: Unrul
 
 # --- whole builds -----------------------------------------------------------------------------------------------------
 
-COLD = ("--no-cache-filter", "uv,poetry,deps")
+COLD = ("--no-cache-filter", "tools,deps")
 
 
 def to(mirror: Unruly | None, **more: str) -> list[str]:
@@ -471,7 +471,7 @@ def to(mirror: Unruly | None, **more: str) -> list[str]:
 
 
 def test_build_arguments_turn_it_on_off_and_elsewhere(bake: Bake, engine: Engine, mirror: Unruly) -> None:
-    stage = ("--target", "uv", "--no-cache-filter", "uv")
+    stage = ("--target", "tools", "--no-cache-filter", "tools")
     for chosen in CHOICES["mirror"]:
         project = bake(mirror=chosen)
         before = Path(lab()["LAB_MIRROR_LOG"]).read_text().count('"pip/')
@@ -524,7 +524,7 @@ def test_upstream_unreachable(
     assert served >= {"uv", "poetry", "pydantic"}
     assert served & locked
     # The rule does count: what asks upstream fails, and is seen.
-    _, done = engine.build(project, "--target", "uv", *COLD, "--build-arg", "PYPI_MIRROR=", check=False)
+    _, done = engine.build(project, "--target", "tools", *COLD, "--build-arg", "PYPI_MIRROR=", check=False)
     assert done.returncode != 0
     assert closed_network() > 0
 
@@ -533,7 +533,7 @@ def test_silent_mirror_costs_a_whole_build_half_a_minute_at_most(bake: Bake, eng
     project = bake(service_type="worker")
     project.write("docker/apt-runtime.txt", "tree\n")
     mirror.behave = Behaviour(hang=True)
-    _, done = engine.build(project, "--no-cache-filter", "uv,poetry,deps,runtime", *to(mirror))
+    _, done = engine.build(project, "--no-cache-filter", "tools,deps,runtime", *to(mirror))
     # The engine prints before each line how many seconds its step has been running: lost, when it begins again.
     lost = re.findall(r"(?m)^#\d+ ([\d.]+) mirror: (\S+) failed .*no answer.*trying again on upstream", done.stderr)
     in_turn = [float(seconds) for seconds, url in lost if url == mirror.pypi]
@@ -545,11 +545,11 @@ def test_silent_mirror_costs_a_whole_build_half_a_minute_at_most(bake: Bake, eng
 
 @pytest.mark.parametrize(
     ("stage", "file"),
-    [("uv", "uv-*.whl"), ("poetry", "poetry_core-*.whl"), ("deps", FILE)],
+    [("tools", "uv-*.whl"), ("tools", "poetry_core-*.whl"), ("deps", FILE)],
     ids=["build tool", "build tool of Poetry", "dependency"],
 )
 def test_altered_wheel_stops_the_build(bake: Bake, engine: Engine, mirror: Unruly, stage: str, file: str) -> None:
-    project = bake(service_type="worker", project_slug=f"altered-{stage}")
+    project = bake(service_type="worker", project_slug=f"altered-{file.partition('-')[0].replace('_', '-')}")
     # A download cache of its own, so that the file is fetched.
     project.write("Dockerfile", project.read("Dockerfile").replace("type=cache,", f"type=cache,id={project.path},"))
     mirror.behave = Behaviour(altered=file)

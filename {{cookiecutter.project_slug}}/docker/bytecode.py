@@ -1,47 +1,49 @@
 """Compile to bytecode what the service imports, so that a read-only image starts without compiling anything.
 
-    python bytecode.py scan SRC        print the modules that the code below SRC imports, one a line, sorted
-    python bytecode.py modules LIST    import the modules that the file LIST names
+    python bytecode.py LIST FOLDER
 
-Importing writes .pyc files below PYTHONPYCACHEPREFIX, the standard library's too (the base image has none).
-They are then marked as never to be checked against their source (PEP 552): the image does not change, and its
-time stamps may be rewritten. Exit status 1, with the traceback, when a module can't be imported.
+Imports the modules that the file LIST names, one a line. Python leaves their .pyc files, and those of
+whatever they import, the standard library's too (the base image has none), below PYTHONPYCACHEPREFIX. That is
+a cache: its files are checked against their sources when they are used again (PEP 552). FOLDER gets a copy of
+those that were needed, marked as never to be checked: the image does not change, and its time stamps may be
+rewritten.
+
+A name that is no installed module is passed over: it may be an optional one, or one for type checkers only.
+So is, with a warning, a module that can't be imported on its own, such as one that has to be configured
+first. An ImportError tells of a broken dependency (a library that is missing, a wrong version): exit status
+1, with the traceback.
 """
 
-import ast
 import asyncio
 import importlib
 import importlib.util
+import os
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-UNCHECKED_HASH = (1).to_bytes(4, "little")
+UNCHECKED_HASH, CHECKED_HASH = ((flags).to_bytes(4, "little") for flags in (1, 3))
+BY_TIME = bytes(4)
 
 
-def scan(source: Path) -> set[str]:
-    """Return the absolute names of all modules that the code below `source` imports, its own left out.
-
-    `from a import b` gives `a` and `a.b`, since b may be a module.
-    """
-    own = {path.name.removesuffix(".py") for path in source.iterdir()}
-    found: set[str] = set()
-    for path in source.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
-            if isinstance(node, ast.Import):
-                found |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.partition(".")[0] not in own}
+def load(name: str) -> None:
+    """Import the module `name`, if there is one."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if not f"{name}.".startswith(f"{error.name}."):
+            raise
+    except ImportError:
+        raise
+    except Exception as error:  # whatever a module says when it is imported too early
+        print(f"bytecode: {name} can't be imported on its own: {error!r}", file=sys.stderr)
 
 
-def load_modules(names: list[str]) -> None:
-    """Import every module among `names`; a name that is not a module is passed over."""
+def load_all(names: list[str]) -> None:
+    """Import every module among `names`."""
     for name in names:
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
+        load(name)
     if "fastapi" in names:
         asyncio.run(start_fastapi())
 
@@ -61,30 +63,68 @@ async def start_fastapi() -> None:
     await app({"type": "lifespan", "app": app, "state": {}}, receive, send)
 
 
-def mark_unchecked(prefix: Path) -> None:
-    """Replace the time stamp of the .pyc files below `prefix` by their source's hash, marked unchecked."""
-    for path in prefix.rglob("*.pyc"):
-        data = path.read_bytes()
-        if data[4:8] != UNCHECKED_HASH:
-            source = Path(importlib.util.source_from_cache(str(path)))
-            header = data[:4] + UNCHECKED_HASH + importlib.util.source_hash(source.read_bytes())
-            path.write_bytes(header + data[16:])
+def weight(package: str) -> int:
+    """Return the bytes of source in a top-level package."""
+    spec = importlib.util.find_spec(package)
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    return sum(path.stat().st_size for folder in folders for path in Path(folder).rglob("*.py"))
+
+
+def meanwhile(work: Callable[[], None]) -> None:
+    """Do `work` in a second process, whose output and failures do not count."""
+    if os.fork() == 0:
+        try:
+            for descriptor in (1, 2):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+            work()
+        finally:
+            os._exit(0)
+
+
+def needed() -> set[str]:
+    """Return a set that holds, from now on, the path of every .pyc file that Python has looked for."""
+    found = {str(getattr(module.__spec__, "cached", "")) for module in sys.modules.values()}
+
+    def notice(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and str(arguments[0]).endswith(".pyc"):
+            found.add(str(arguments[0]))
+
+    sys.addaudithook(notice)
+    return found
+
+
+def copy(path: Path, cache: Path, folder: Path) -> None:
+    """Copy a .pyc file below `cache` to below `folder`; the copy is never checked again, the original by hash."""
+    data = path.read_bytes()
+    if data[4:8] == BY_TIME:
+        source = Path(importlib.util.source_from_cache(str(path)))
+        data = data[:4] + CHECKED_HASH + importlib.util.source_hash(source.read_bytes()) + data[16:]
+        with path.open("r+b") as file:
+            file.write(data[:16])
+    target = folder / path.relative_to(cache)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data[:4] + UNCHECKED_HASH + data[8:])
 
 
 def main(arguments: list[str]) -> None:
     """Do what the command line says."""
-    match arguments:
-        case ["scan", source]:
-            print(*sorted(scan(Path(source))), sep="\n")
-            return
-        case ["modules", names]:
-            load_modules(Path(names).read_text(encoding="utf-8").split())
-        case _:
-            sys.exit(__doc__)
-    if sys.pycache_prefix is None:
-        sys.exit("bytecode.py: set PYTHONPYCACHEPREFIX to the folder that the .pyc files go to")
-    mark_unchecked(Path(sys.pycache_prefix))
+    if len(arguments) != 2 or sys.pycache_prefix is None:
+        sys.exit(__doc__)
+    names = Path(arguments[0]).read_text(encoding="utf-8").split()
+    sys.dont_write_bytecode = False  # whatever the base image says
+    paths = needed()
+    # The other process begins with what takes longest, which is compiled when this one gets there.
+    packages = {name.partition(".")[0] for name in names}
+    meanwhile(lambda: load_all([*sorted(packages, key=weight, reverse=True), *names]))
+    load_all(names)
+    os.wait()
+    cache = Path(sys.pycache_prefix)
+    made = [path for path in map(Path, sorted(paths)) if path.is_relative_to(cache) and path.exists()]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda path: copy(path, cache, Path(arguments[1])), made))
 
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(0)  # taking thousands of modules down in order would take half a second

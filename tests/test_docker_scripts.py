@@ -1,0 +1,166 @@
+"""What the image build runs from docker/, against the tools and the Python that it stands in for."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from scripts.locks import POETRY
+from tests.combinations import CHOICES
+from tests.conftest import Bake, Project, Run, index_environment, run
+from tests.test_layers import relock, replace
+
+Entries = dict[str, tuple[str, set[str], list[bool]]]
+
+
+def entries(text: str, python: str) -> Entries:
+    """Return name -> version, hashes, and on which machines a requirements file wants the package."""
+    found = {}
+    for line in re.sub(r"\\\n", " ", text).splitlines():
+        wanted = Requirement(line.partition(" --hash=")[0])
+        version = {"python_version": python, "python_full_version": f"{python}.0"}
+        machines = [{**version, "platform_machine": name} for name in ("x86_64", "aarch64")]
+        applies = [wanted.marker is None or wanted.marker.evaluate(dict(machine)) for machine in machines]
+        found[wanted.name] = (str(wanted.specifier), set(re.findall(r"--hash=(\S+)", line)), applies)
+    return {name: entry for name, entry in found.items() if any(entry[2])}
+
+
+def lock_script(project: Project) -> Run:
+    return run(sys.executable, project.path / "docker/lock.py", "wanted.txt", cwd=project.path, check=False)
+
+
+def as_rendered(_project: Project) -> None:
+    pass
+
+
+def with_extras(project: Project) -> None:
+    """Add what makes locks complicated: extras, of a dependency and of the project's own, and markers."""
+    more = ("httpx[http2]>=0.28", "tzdata>=2025.2; platform_machine == 'aarch64'", "colorama; sys_platform == 'win32'")
+    lines = "".join(f'    "{requirement}",\n' for requirement in more)
+    replace(project, "\ndependencies = [\n", f"\ndependencies = [\n{lines}")
+    replace(project, "\n[tool.poetry]\n", '\n[project.optional-dependencies]\nfast = ["orjson>=3"]\n\n[tool.poetry]\n')
+    relock(project)
+
+
+@pytest.mark.parametrize("change", [as_rendered, with_extras])
+@pytest.mark.parametrize("python", CHOICES["python_version"])
+def test_lock_is_read_as_poetry_export_reads_it(bake: Bake, python: str, change: Callable[[Project], None]) -> None:
+    project = bake(python_version=python)
+    change(project)
+    done = lock_script(project)
+    assert done.returncode == 0, done.stderr
+    exported = run(*POETRY, "export", "--only", "main", cwd=project.path, env=index_environment()).stdout
+    wanted = entries(project.read("wanted.txt"), python)
+    assert wanted == entries(exported, python)
+    assert "orjson" not in wanted
+    assert ("tzdata" in wanted) == (change is with_extras)
+    assert all(hashes for _, hashes, _ in wanted.values())
+
+
+LOCKS: dict[str, Callable[[str], str | None]] = {
+    "poetry.lock is missing": lambda _: None,
+    "does not fit pyproject.toml": lambda text: re.sub('content-hash = "..', 'content-hash = "xx', text),
+    "older than 2.0": lambda text: text.replace('lock-version = "2.1"', 'lock-version = "2.0"'),
+    "can't be read": lambda text: text + "[",
+    "locked to git": lambda text: text.replace(
+        "\n[metadata]", '\n[package.source]\ntype = "git"\nurl = "https://git.example.com/x"\n\n[metadata]'
+    ),
+}
+
+
+@pytest.mark.parametrize("words", LOCKS)
+def test_a_lock_that_can_not_be_installed_is_refused(bake: Bake, words: str) -> None:
+    project = bake()
+    text = LOCKS[words](project.read("poetry.lock"))
+    if text is None:
+        (project.path / "poetry.lock").unlink()
+    else:
+        assert text != project.read("poetry.lock")
+        project.write("poetry.lock", text)
+    done = lock_script(project)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (project.path / "wanted.txt").exists()
+
+
+def test_packages_of_another_index_name_it(bake: Bake) -> None:
+    project = bake()
+    source = '\n[package.source]\ntype = "legacy"\nurl = "https://pypi.example.com/simple"\nreference = "ours"\n'
+    project.write("poetry.lock", project.read("poetry.lock").replace("\n[metadata]", f"{source}\n[metadata]"))
+    assert lock_script(project).returncode == 0
+    lines = project.read("wanted.txt").splitlines()
+    assert [line for line in lines if "url" in line] == ["--extra-index-url https://pypi.example.com/simple"]
+
+
+# Modules of a service's dependencies, and what becomes of a build when the service imports them.
+MODULES = {
+    "good": "import json\n",
+    "early": "raise RuntimeError('not configured')\n",
+    "broken": "raise ImportError('libmissing.so: cannot open shared object file')\n",
+    "needy": "import nowhere\n",
+}
+
+
+@pytest.fixture
+def compile_imports(bake: Bake, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs docker/bytecode.py for some modules; its output folder is `tmp_path`/out."""
+    script = bake().path / "docker/bytecode.py"
+    for name, code in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(code)
+
+    def work(*names: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "names").write_text("\n".join(names))
+        env = {
+            **os.environ,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(tmp_path),
+            "PYTHONPYCACHEPREFIX": str(tmp_path / "cache"),
+        }
+        command = [sys.executable, str(script), str(tmp_path / "names"), str(tmp_path / "out")]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    return work
+
+
+def bytecode(tmp_path: Path) -> dict[str, bytes]:
+    return {path.name.partition(".")[0]: path.read_bytes() for path in (tmp_path / "out").rglob("*.pyc")}
+
+
+def test_bytecode_of_what_is_imported(
+    compile_imports: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    # Names of no module: an attribute, as in `from good import name`; packages that only type checkers have.
+    done = compile_imports("early", "good", "good.name", "types_only", "types_only.stubs")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "bytecode: early can't be imported on its own: RuntimeError('not configured')\n"
+    first = bytecode(tmp_path)
+    assert {"good", "early", "scanner"} <= {*first}
+    assert {data[4:8] for data in first.values()} == {b"\1\0\0\0"}, "not marked as never to be checked"
+
+    # The cache gives the same again, but nothing stale, whatever the time stamps say.
+    old = (tmp_path / "good.py").stat()
+    (tmp_path / "good.py").write_text("import csv \n")
+    os.utime(tmp_path / "good.py", ns=(old.st_atime_ns, old.st_mtime_ns))
+    assert (tmp_path / "good.py").stat().st_size == old.st_size
+    subprocess.run(["rm", "-r", tmp_path / "out"], check=True)
+    assert compile_imports("early", "good").returncode == 0
+    second = bytecode(tmp_path)
+    assert second["early"] == first["early"]
+    assert second["good"] != first["good"]
+    assert "csv" in second
+
+
+@pytest.mark.parametrize(("name", "reason"), [("broken", "libmissing.so"), ("needy", "No module named 'nowhere'")])
+def test_broken_dependency_stops_the_build(
+    compile_imports: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, name: str, reason: str
+) -> None:
+    done = compile_imports("good", name)
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert not (tmp_path / "out").exists()
