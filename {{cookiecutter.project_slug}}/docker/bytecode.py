@@ -83,7 +83,8 @@ def meanwhile(work: Callable[[], None]) -> None:
 
 def needed() -> set[str]:
     """Return a set that holds, from now on, the path of every .pyc file that Python has looked for."""
-    found = {str(getattr(module.__spec__, "cached", "")) for module in sys.modules.values()}
+    specs = [getattr(module, "__spec__", None) for module in sys.modules.values()]
+    found = {str(getattr(spec, "cached", "")) for spec in specs}
 
     def notice(event: str, arguments: tuple[object, ...]) -> None:
         if event == "open" and str(arguments[0]).endswith(".pyc"):
