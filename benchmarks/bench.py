@@ -117,13 +117,13 @@ def measure_runner(history: History, runs: int) -> Results:
 
     The image is loaded into the engine, as a CI job does that goes on to check it.
     """
-    registry = engine.run(str(HERE.parent / "tests/lab/lab"), "registry").split()[-1]
+    registry = engine.run(str(engine.LAB), "registry").split()[-1]
     cache = f"type=registry,ref={registry}/bench:cache"
     options = ["--cache-from", cache]
     found: Results = {machine: {"seconds": [], "fetched": []} for machine in ("warm", "new")}
     for number in range(runs):
         empty_caches()
-        build("ours", "cold", history["cold"], *options, "--cache-to", f"{cache},mode=max")
+        build("ours", "cold", history["cold"], *options, "--cache-to", f"{cache},mode=max,compression=zstd")
         for machine, measured in found.items():
             if machine == "new":
                 engine.forget_images("ours")
@@ -174,7 +174,8 @@ def measure(parts: Sequence[str], names: Sequence[str], runs: int) -> Results:
         if "growth" in parts:
             found["growth"] = measure_growth(folder / "growth", runs)
         if "runner" in parts:
-            found["runner"] = measure_runner(history, runs)
+            with engine.containerd_store():
+                found["runner"] = measure_runner(history, runs)
     return found
 
 

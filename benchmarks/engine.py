@@ -8,6 +8,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -16,10 +17,13 @@ import tarfile
 import tempfile
 import time
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple, NoReturn, cast
 
 HERE = Path(__file__).resolve().parent
+LAB = HERE.parent / "tests/lab/lab"
 PYTHON, SUITE = "3.14", "forky"
 GIVE_UP = 900  # seconds for one command
 START = 60  # seconds for a service to answer
@@ -241,6 +245,19 @@ def memory(process: str) -> int:
     """Return the memory of a process in bytes; pages that it shares with others count in proportion (PSS)."""
     lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+@contextmanager
+def containerd_store() -> Iterator[None]:
+    """Use the lab's engine with the containerd image store, which can export a build cache; empty it afterwards."""
+    exports = run(str(LAB), "containerd")
+    kept = os.environ["DOCKER_HOST"]
+    os.environ["DOCKER_HOST"] = re.findall(r"DOCKER_HOST=(\S+)", exports)[0]
+    try:
+        yield
+        clean_up()
+    finally:
+        os.environ["DOCKER_HOST"] = kept
 
 
 def forget_images(name: str) -> None:
