@@ -13,7 +13,8 @@ from packaging.requirements import Requirement
 from scripts.locks import POETRY
 from tests.combinations import CHOICES
 from tests.conftest import Bake, Project, Run, index_environment, run
-from tests.test_layers import relock, replace
+from tests.test_image import relock
+from tests.test_layers import replace
 
 Entries = dict[str, tuple[str, set[str], list[bool]]]
 
@@ -87,6 +88,15 @@ def test_a_lock_that_can_not_be_installed_is_refused(bake: Bake, words: str) -> 
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not (project.path / "wanted.txt").exists()
+
+
+def test_a_broken_pyproject_is_named(bake: Bake) -> None:
+    project = bake()
+    project.write("pyproject.toml", project.read("pyproject.toml") + "[")
+    done = lock_script(project)
+    assert done.returncode == 1
+    assert done.stderr.startswith("pyproject.toml can't be read: ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_packages_of_another_index_name_it(bake: Bake) -> None:

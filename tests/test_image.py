@@ -13,6 +13,8 @@ from scripts.locks import POETRY
 from tests.combinations import CHOICES, Answers, identify
 from tests.conftest import Bake, Engine, Project, index_environment, lab, run
 
+PYTHON = "/app/.venv/bin/python"
+
 
 def row(python_version: str, service_type: str, mirror: str, build_image: str) -> Answers:
     return {
@@ -132,17 +134,33 @@ def test_package_without_a_wheel(bake: Bake, engine: Engine) -> None:
     for build_image in CHOICES["build_image"]:
         project = bake(build_image=build_image, project_slug=f"without-wheel-{build_image}", service_type="worker")
         add_dependency(project, "docopt==0.6.2")
-        run(
-            *POETRY,
-            "lock",
-            cwd=project.path,
-            env={"POETRY_PYPI_MIRROR_URL": index_environment()["PYPI_MIRROR"]},
-        )
+        relock(project)
         if build_image == "slim":
             fails(engine, project, "docopt", "no wheel", "build_image=full")
         else:
             image, _ = engine.build(project)
             engine.docker("run", "--rm", image, "docopt")
+
+
+# Every file that the package's RECORD lists, and whether all of them are there.
+FILES = """
+from importlib.metadata import files
+found = files("greenlet")
+print(*found, all(file.locate().exists() for file in found))
+"""
+
+
+def test_packages_come_without_their_own_tests(bake: Bake, engine: Engine) -> None:
+    project = bake(service_type="worker")
+    add_dependency(project, "greenlet>=3")  # small, and ships its tests
+    relock(project)
+    image, _ = engine.build(project)
+    *files, complete = engine.docker("run", "--rm", "--entrypoint", PYTHON, image, "-c", FILES).stdout.split()
+    assert complete == "True"
+    assert "greenlet/__init__.py" in files
+    assert not [file for file in files if "/tests/" in file]
+    found = ("run", "--rm", "--entrypoint", "find", image, "/app/.venv", "-name", "test_greenlet.py")
+    assert engine.docker(*found).stdout == ""
 
 
 def test_unknown_debian_package_fails_in_plain_words(bake: Bake, engine: Engine) -> None:
@@ -167,6 +185,10 @@ def test_debian_packages_reach_the_stage_that_they_are_for(bake: Bake, engine: E
 def test_empty_lists_run_no_apt(bake: Bake, engine: Engine) -> None:
     _, done = engine.build(bake(), "--no-cache-filter", "deps,runtime")
     assert "Reading package lists" not in done.stderr
+
+
+def relock(project: Project) -> None:
+    run(*POETRY, "lock", cwd=project.path, env={"POETRY_PYPI_MIRROR_URL": index_environment()["PYPI_MIRROR"]})
 
 
 def add_dependency(project: Project, requirement: str) -> None:

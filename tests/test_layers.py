@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.engine import layers, layers_in
-from scripts.locks import POETRY
-from tests.conftest import Bake, Engine, Project, Run, index_environment, run
+from tests.conftest import Bake, Engine, Project, Run, run
+from tests.test_image import relock
 
 SMALL = 50_000  # bytes of new layers that a commit may make, as they are pushed and pulled
 DOWNLOADS = {"tools", "deps", "runtime"}
@@ -21,10 +21,6 @@ def steps_run(build: Run) -> set[str]:
     assert names, build.stderr
     cached = set(re.findall(r"^#(\d+) CACHED", build.stderr, re.MULTILINE))
     return {stage for number, stage in names.items() if number not in cached}
-
-
-def relock(project: Project) -> None:
-    run(*POETRY, "lock", cwd=project.path, env={"POETRY_PYPI_MIRROR_URL": index_environment()["PYPI_MIRROR"]})
 
 
 def replace(project: Project, old: str, new: str) -> None:

@@ -51,7 +51,10 @@ def main(arguments: list[str]) -> None:
     """Do what the command line says."""
     if len(arguments) != 1:
         sys.exit(__doc__)
-    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+    try:
+        project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+    except ValueError as error:
+        sys.exit(f"pyproject.toml can't be read: {error}")
     locker = Locker(Path("poetry.lock").resolve(), project)
     if not locker.is_locked():
         sys.exit(f"poetry.lock is missing: {REMEDY}")
