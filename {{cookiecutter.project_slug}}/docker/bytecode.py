@@ -95,7 +95,7 @@ def needed() -> set[str]:
 
 
 def copy(path: Path, cache: Path, folder: Path) -> None:
-    """Copy a .pyc file below `cache` to below `folder`; the copy is never checked again, the original by hash."""
+    """Copy a .pyc file below `cache` to below `folder`; the copy is never checked, the original by hash."""
     data = path.read_bytes()
     if data[4:8] == BY_TIME:
         source = Path(importlib.util.source_from_cache(str(path)))
