@@ -8,7 +8,6 @@ import hashlib
 import http.client
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -247,12 +246,16 @@ def memory(process: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
 
+def containerd_host() -> str:
+    """Start the lab's engine with the containerd image store; return the DOCKER_HOST that leads to it."""
+    return run(str(LAB), "containerd").partition("DOCKER_HOST=")[2].split()[0]
+
+
 @contextmanager
 def containerd_store() -> Iterator[None]:
     """Use the lab's engine with the containerd image store, which can export a build cache; empty it afterwards."""
-    exports = run(str(LAB), "containerd")
     kept = os.environ["DOCKER_HOST"]
-    os.environ["DOCKER_HOST"] = re.findall(r"DOCKER_HOST=(\S+)", exports)[0]
+    os.environ["DOCKER_HOST"] = containerd_host()
     try:
         yield
         clean_up()

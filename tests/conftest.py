@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -10,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from benchmarks.engine import containerd_host
 from tests.combinations import CHOICES, DECLARED, ROOT, Answers
 
 Run = subprocess.CompletedProcess[str]
@@ -165,6 +165,13 @@ def lab() -> Mapping[str, str]:
     )
 
 
+def unavailable(message: str) -> NoReturn:
+    """Skip the test, for what `message` says; fail where REQUIRE_ENGINE=1 says that engine and lab must be there."""
+    if os.environ.get("REQUIRE_ENGINE") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
 def index_environment() -> dict[str, str]:
     """Return the environment that makes `make install` use the lab's mirror, or upstream without a lab."""
     return {"PYPI_MIRROR": f"http://{lab()['LAB_MIRROR_IP']}/pypi/simple/" if lab() else ""}
@@ -172,12 +179,9 @@ def index_environment() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
-    """The Docker engine in use. Without one, skip, or fail where REQUIRE_ENGINE=1 says that there must be one."""
+    """The Docker engine in use."""
     if not shutil.which("docker") or run("docker", "info", check=False).returncode:
-        message = "no Docker engine answers: image tests need one (on Debian as root, `make test` brings up the lab)"
-        if os.environ.get("REQUIRE_ENGINE") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+        unavailable("no Docker engine answers: image tests need one (on Debian as root, `make test` brings up the lab)")
     if lab():
         tags = run("docker", "image", "ls", "--format", "{{.Tag}}", "python").stdout.split()
         suites = dict(tag.split("-slim-") for tag in tags if "-slim-" in tag)
@@ -195,9 +199,8 @@ def containerd(engine: Engine) -> dict[str, str]:  # noqa: ARG001 - the lab is u
     That store keeps attestations and writes images that come out bit for bit the same.
     """
     if not lab():
-        pytest.skip("this test needs an engine with the containerd image store, as the lab has one")
-    exports = run(ROOT / "tests/lab/lab", "containerd").stdout
-    return {"DOCKER_HOST": re.findall(r"DOCKER_HOST=(\S+)", exports)[0]}
+        unavailable("this test needs an engine with the containerd image store, as the lab has one")
+    return {"DOCKER_HOST": containerd_host()}
 
 
 @pytest.fixture(autouse=True)

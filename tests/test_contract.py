@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from tests.combinations import ROOT, Answers, identify
-from tests.conftest import Bake, Engine, Project, index_environment, lab, run
+from tests.conftest import Bake, Engine, Project, index_environment, lab, run, unavailable
 from tests.test_image import IMAGES
 
 Build = Callable[..., tuple[Project, str]]
@@ -191,7 +191,7 @@ def test_holds(build: Build, answers: Answers) -> None:
 def test_holds_under_podman(bake: Bake, engine: Engine) -> None:
     """Built by Buildah and run by Podman, both from Debian's packages."""
     if not lab():
-        pytest.skip("this test needs the lab's Podman, and the lab is not in use")
+        unavailable("this test needs the lab's Podman, and the lab is not in use")
     podman = run(ROOT / "tests/lab/lab", "podman").stdout.split()[-1]
     project = bake()
     suite = engine.suites[project.answers["python_version"]]

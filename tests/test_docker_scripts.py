@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from packaging.requirements import Requirement
 from scripts.locks import POETRY
 from tests.combinations import CHOICES
 from tests.conftest import Bake, Project, Run, index_environment, run
-from tests.test_image import relock
+from tests.test_image import add_dependency, relock
 from tests.test_layers import replace
 
 Entries = dict[str, tuple[str, set[str], list[bool]]]
@@ -42,8 +43,8 @@ def as_rendered(_project: Project) -> None:
 def with_extras(project: Project) -> None:
     """Add what makes locks complicated: extras, of a dependency and of the project's own, and markers."""
     more = ("httpx[http2]>=0.28", "tzdata>=2025.2; platform_machine == 'aarch64'", "colorama; sys_platform == 'win32'")
-    lines = "".join(f'    "{requirement}",\n' for requirement in more)
-    replace(project, "\ndependencies = [\n", f"\ndependencies = [\n{lines}")
+    for requirement in more:
+        add_dependency(project, requirement)
     replace(project, "\n[tool.poetry]\n", '\n[project.optional-dependencies]\nfast = ["orjson>=3"]\n\n[tool.poetry]\n')
     relock(project)
 
@@ -158,12 +159,27 @@ def test_bytecode_of_what_is_imported(
     (tmp_path / "good.py").write_text("import csv \n")
     os.utime(tmp_path / "good.py", ns=(old.st_atime_ns, old.st_mtime_ns))
     assert (tmp_path / "good.py").stat().st_size == old.st_size
-    subprocess.run(["rm", "-r", tmp_path / "out"], check=True)
+    shutil.rmtree(tmp_path / "out")
     assert compile_imports("early", "good").returncode == 0
     second = bytecode(tmp_path)
     assert second["early"] == first["early"]
     assert second["good"] != first["good"]
     assert "csv" in second
+
+
+def test_what_an_interrupted_build_left_in_the_cache_is_not_used(
+    compile_imports: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    # Python's own .pyc files know their source by time stamp and size alone.
+    env = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONPYCACHEPREFIX": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, "-c", "import good"], env={**env, "PYTHONDONTWRITEBYTECODE": ""}, check=True)
+    (left,) = (tmp_path / "cache").rglob("good.*.pyc")
+    old, stale = (tmp_path / "good.py").stat(), left.read_bytes()
+    (tmp_path / "good.py").write_text("import csv \n")
+    os.utime(tmp_path / "good.py", ns=(old.st_atime_ns, old.st_mtime_ns))
+    assert compile_imports("good").returncode == 0
+    assert bytecode(tmp_path)["good"][16:] != stale[16:]
+    assert left.read_bytes()[4:8] == b"\3\0\0\0"
 
 
 @pytest.mark.parametrize(("name", "reason"), [("broken", "libmissing.so"), ("needy", "No module named 'nowhere'")])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Bake, Engine, Project, Run, lab
+from tests.conftest import Bake, Engine, Project, Run, lab, unavailable
 from tests.test_mirror import HOST, upstream_host
 from tests.unruly import GOOD, Behaviour, Unruly, refusing, unruly
 
@@ -16,7 +16,7 @@ from tests.unruly import GOOD, Behaviour, Unruly, refusing, unruly
 @pytest.fixture(scope="module")
 def plain() -> Iterator[Unruly]:
     if not lab():
-        pytest.skip("the unruly mirror stands in front of the lab's mirror, and the lab is not in use")
+        unavailable("the unruly mirror stands in front of the lab's mirror, and the lab is not in use")
     with unruly(lab()["LAB_MIRROR_IP"], "127.0.0.1", HOST) as mirror:
         yield mirror
 

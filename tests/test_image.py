@@ -11,7 +11,7 @@ import pytest
 
 from scripts.locks import POETRY
 from tests.combinations import CHOICES, Answers, identify
-from tests.conftest import Bake, Engine, Project, index_environment, lab, run
+from tests.conftest import Bake, Engine, Project, index_environment, lab, run, unavailable
 
 PYTHON = "/app/.venv/bin/python"
 
@@ -48,7 +48,7 @@ def test_list_covers_every_python_and_service_type() -> None:
 @pytest.fixture
 def mirror_log() -> "MirrorLog":
     if not lab():
-        pytest.skip("this test reads the log of the lab's mirror, and the lab is not in use")
+        unavailable("this test reads the log of the lab's mirror, and the lab is not in use")
     return MirrorLog(Path(lab()["LAB_MIRROR_LOG"]))
 
 

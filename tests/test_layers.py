@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.engine import layers, layers_in
 from tests.conftest import Bake, Engine, Project, Run, run
-from tests.test_image import relock
+from tests.test_image import add_dependency, relock
 
 SMALL = 50_000  # bytes of new layers that a commit may make, as they are pushed and pulled
 DOWNLOADS = {"tools", "deps", "runtime"}
@@ -47,8 +47,8 @@ def add_dev_dependency(project: Project) -> None:
     relock(project)
 
 
-def add_dependency(project: Project) -> None:
-    replace(project, "\ndependencies = [\n", '\ndependencies = [\n    "humanize>=4",\n')
+def add_one_dependency(project: Project) -> None:
+    add_dependency(project, "humanize>=4")
     relock(project)
 
 
@@ -59,7 +59,7 @@ CHANGES: list[tuple[Change, set[str], set[str], int | None]] = [
     (change_code, {*DOWNLOADS, "lock", "bytecode"}, {"app"}, SMALL),
     (bump_version, {*DOWNLOADS, "bytecode"}, {"lock", "app"}, SMALL),
     (add_dev_dependency, {*DOWNLOADS, "bytecode"}, {"lock", "app"}, SMALL),
-    (add_dependency, {"tools", "runtime"}, {"lock", "deps", "app", "bytecode"}, None),
+    (add_one_dependency, {"tools", "runtime"}, {"lock", "deps", "app", "bytecode"}, None),
 ]
 
 

@@ -26,7 +26,7 @@ import pytest
 
 from scripts.locks import POETRY
 from tests.combinations import CHOICES, ROOT
-from tests.conftest import Bake, Engine, Project, Run, index_environment, interpreters, lab, run
+from tests.conftest import Bake, Engine, Project, Run, index_environment, interpreters, lab, run, unavailable
 from tests.unruly import GOOD, STOWAWAY, Behaviour, Unruly, authority, certificate, refusing, unruly
 
 # A name, since pip 25 checks no certificate for an address.
@@ -41,7 +41,7 @@ SECOND_LIMIT = 30
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not lab():
-        pytest.skip("the unruly mirror stands in front of the lab's mirror, and the lab is not in use")
+        unavailable("the unruly mirror stands in front of the lab's mirror, and the lab is not in use")
     return tmp_path_factory.mktemp("unruly")
 
 

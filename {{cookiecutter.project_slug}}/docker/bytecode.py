@@ -18,13 +18,16 @@ import asyncio
 import importlib
 import importlib.util
 import os
+import py_compile
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 UNCHECKED_HASH, CHECKED_HASH = ((flags).to_bytes(4, "little") for flags in (1, 3))
 BY_TIME = bytes(4)
+BEGAN = time.time() - time.process_time()  # when this process did
 
 
 def load(name: str) -> None:
@@ -99,6 +102,9 @@ def copy(path: Path, cache: Path, folder: Path) -> None:
     data = path.read_bytes()
     if data[4:8] == BY_TIME:
         source = Path(importlib.util.source_from_cache(str(path)))
+        if path.stat().st_mtime < BEGAN:  # an interrupted build left it: its time stamp proves nothing
+            py_compile.compile(str(source), str(path), doraise=True)
+            data = path.read_bytes()
         data = data[:4] + CHECKED_HASH + importlib.util.source_hash(source.read_bytes()) + data[16:]
         with path.open("r+b") as file:
             file.write(data[:16])
