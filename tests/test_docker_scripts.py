@@ -59,7 +59,7 @@ def test_lock_is_read_as_poetry_export_reads_it(bake: Bake, python: str, change:
     exported = run(*POETRY, "export", "--only", "main", cwd=project.path, env=index_environment()).stdout
     wanted = entries(project.read("wanted.txt"), python)
     assert wanted == entries(exported, python)
-    assert "orjson" not in wanted
+    assert "orjson" not in project.read("wanted.txt")
     assert ("tzdata" in wanted) == (change is with_extras)
     assert all(hashes for _, hashes, _ in wanted.values())
 

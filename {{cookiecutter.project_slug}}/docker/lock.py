@@ -2,11 +2,11 @@
 
     python lock.py FILE
 
-Reads both in the working folder, with Poetry's own reader (`poetry export` says the same in three times the
-time, as it loads all of Poetry). FILE names the packages of the main group, with their markers and the hashes
-of their files; an index that pyproject.toml names ([[tool.poetry.source]]) is an extra one. Exit status 1
-when poetry.lock is missing, stale, unreadable, or names something without a hash (from git, an address or a
-folder).
+Reads both in the working folder, with Poetry's own reader (`poetry export` says the same, but takes more than
+twice as long, as it loads all of Poetry). FILE names the packages of the main group, with their markers and
+the hashes of their files; an index that pyproject.toml names ([[tool.poetry.source]]) is an extra one. Exit
+status 1 when poetry.lock is missing, stale, unreadable, or names something without a hash (from git, an
+address or a folder).
 """
 
 import sys
