@@ -5,33 +5,33 @@ import pytest
 
 from .helpers import PACKAGE, Process
 
+# Many short sleeps, since Python handles a signal that comes just before a sleep begins only after it.
 SCRIPT = f"""
-import time
+import sys, time
 from {PACKAGE}.stop import stop
-stop.timeout = 0.3
+stop.timeout = float(sys.argv[1])
 stop.listen()
 print(1, flush=True)
 while not stop.requested:
     time.sleep(0.01)
 print(2, flush=True)
-time.sleep(60)
+while True: time.sleep(0.01)
 """
 
 
-@pytest.fixture
-def process(start: Callable[..., Process]) -> Process:
-    return start("-c", SCRIPT)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_the_process_at_once(process: Process, number: signal.Signals) -> None:
+def test_a_second_signal_ends_the_process_at_once(
+    start: Callable[..., Process], number: signal.Signals
+) -> None:
+    process = start("-c", SCRIPT, "60")
     for _ in range(2):
         process.read_line()
         process.send_signal(number)
     assert process.result().code == 128 + number
 
 
-def test_a_process_that_hangs_is_ended_when_the_time_is_up(process: Process) -> None:
+def test_a_process_that_hangs_is_ended_when_the_time_is_up(start: Callable[..., Process]) -> None:
+    process = start("-c", SCRIPT, "0.3")
     process.read_line()
     process.send_signal(signal.SIGTERM)
     result = process.result()
