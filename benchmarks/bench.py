@@ -2,7 +2,7 @@
 
 One reference service (a rendered project with the dependencies and imports in reference/) is built with its own
 Dockerfile and with those in rivals/. In a repetition the recipes take turns at each scenario; each has its own caches.
-Every figure is a median. Prints tables and writes results/bench.json; also results/bench.svg from builds and images.
+Every figure is a median. Prints tables; a whole run also writes results/bench.json and .svg, which the READMEs show.
 
     RUNS   repetitions, 3 unless set (a start is measured at least five times)
     ONLY   what to measure, separated by spaces, all unless set: parts (PARTS below) and recipes (RECIPES in engine.py)
@@ -115,7 +115,8 @@ def measure_growth(folder: Path, runs: int) -> Results:
 def measure_runner(history: History, runs: int) -> Results:
     """Return what a code change costs with a registry cache: on a machine that has built before, and on a new one.
 
-    The image is loaded into the engine, as a CI job does that goes on to check it.
+    The image is loaded into the engine, since a CI job goes on to check it. Both machines have the base image, and
+    neither writes to the cache, or else the second one would find the change there.
     """
     registry = engine.run(str(engine.LAB), "registry").split()[-1]
     cache = f"type=registry,ref={registry}/bench:cache"
@@ -205,11 +206,11 @@ def main() -> None:
     finally:
         engine.clean_up()
     print(report.tables(found))
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "bench.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    if {"builds", "images"} <= {*parts}:
+    say(f"done in {(time.perf_counter() - began) / 60:.0f} minutes")
+    if {*parts, *names} == {*PARTS, *RECIPES}:
+        (RESULTS / "bench.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         (RESULTS / "bench.svg").write_text(report.picture(found), encoding="utf-8")
-    say(f"done in {(time.perf_counter() - began) / 60:.0f} minutes; see benchmarks/results/")
+        say("written to benchmarks/results/; both READMEs show these figures")
 
 
 if __name__ == "__main__":

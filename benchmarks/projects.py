@@ -19,6 +19,7 @@ SCENARIOS = {
     "cold": "cold build",
     "noop": "nothing changed",
     "code": "code change",
+    "import": "code change, a new import",
     "bump": "version bump",
     "dev": "dev-dependency change",
     "add": "one dependency added",
@@ -102,6 +103,8 @@ def history(project: Path) -> dict[str, Path]:
     found["noop"] = found["cold"]
     append(package, '\n\ndef answer() -> int:\n    """Return what a commit may add."""\n    return 42\n')
     found["code"] = commit("code")
+    append(package, "\n\nimport sched as sched\n")  # nothing else has imported that, so it is to be compiled
+    found["import"] = commit("import")
     edit(project / "pyproject.toml", '\nversion = "0.1.0"', '\nversion = "0.1.1"')
     lock(project)  # uv's names the project's version
     found["bump"] = commit("bump")

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def entries(text: str, python: str) -> Entries:
 
 
 def lock_script(project: Project) -> Run:
-    return run(sys.executable, project.path / "docker/lock.py", "wanted.txt", cwd=project.path, check=False)
+    command = (sys.executable, project.path / "docker/lock.py", "wanted.txt", "metadata")
+    return run(*command, cwd=project.path, check=False)
 
 
 def as_rendered(_project: Project) -> None:
@@ -91,6 +93,30 @@ def test_a_lock_that_can_not_be_installed_is_refused(bake: Bake, words: str) -> 
     assert not (project.path / "wanted.txt").exists()
 
 
+@pytest.mark.parametrize("setting", ["build", "exclude", "include", "packages"])
+def test_a_setting_that_the_image_would_ignore_is_refused(bake: Bake, setting: str) -> None:
+    project = bake()
+    if setting == "packages":
+        replace(project, ', from = "src" },', ', from = "src", to = "elsewhere" },')
+    else:
+        value = '{ script = "build.py" }' if setting == "build" else '["data/**"]'
+        replace(project, "\n[tool.poetry]\n", f"\n[tool.poetry]\n{setting} = {value}\n")
+    done = lock_script(project)
+    assert done.returncode == 1
+    assert f"tool.poetry has {setting}, but the image takes src/ as it is" in done.stderr
+    assert not (project.path / "wanted.txt").exists()
+
+
+def test_metadata_that_can_not_be_made_is_explained(bake: Bake) -> None:
+    project = bake()
+    replace(project, '\nreadme = "README.md"\n', '\nreadme = "NOTHING.md"\n')
+    done = lock_script(project)
+    assert done.returncode == 1
+    assert "metadata can't be made" in done.stderr
+    assert "NOTHING.md" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_broken_pyproject_is_named(bake: Bake) -> None:
     project = bake()
     project.write("pyproject.toml", project.read("pyproject.toml") + "[")
@@ -107,6 +133,138 @@ def test_packages_of_another_index_name_it(bake: Bake) -> None:
     assert lock_script(project).returncode == 0
     lines = project.read("wanted.txt").splitlines()
     assert [line for line in lines if "url" in line] == ["--extra-index-url https://pypi.example.com/simple"]
+
+
+def project_script(project: Project, folder: Path) -> Run:
+    """Run docker/lock.py and docker/project.py as the Dockerfile does, with `folder` as its root."""
+    assert lock_script(project).returncode == 0
+    shutil.copytree(project.path / "src", folder / "app/lib", symlinks=True)
+    shutil.move(project.path / "metadata", folder)
+    command = (sys.executable, project.path / "docker/project.py", "app", "metadata", "names.txt")
+    return run(*command, cwd=folder, check=False)
+
+
+def contents(*folders: Path) -> dict[str, bytes]:
+    """Return relative path -> content of the files in some folders."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("service_type", CHOICES["service_type"])
+def test_the_project_is_what_its_wheel_would_install(bake: Bake, tmp_path: Path, service_type: str) -> None:
+    project = bake(service_type=service_type)
+    for name in ("data, with a comma.json", "inner/__init__.py", "inner/deep/data.bin"):
+        project.write(f"src/{project.package}/{name}", "")
+    done = project_script(project, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+    run(*POETRY, "build", "--format", "wheel", cwd=project.path, env=index_environment())
+    (file,) = (project.path / "dist").iterdir()
+    with zipfile.ZipFile(file) as wheel:
+        wanted = {name: wheel.read(name) for name in wheel.namelist()}
+    found = contents(tmp_path / "app/lib", tmp_path / "metadata")
+    assert found.keys() == wanted.keys()
+    (record,) = (name for name in wanted if wanted[name] != found[name])
+    assert record.endswith(".dist-info/RECORD")
+    assert sorted(found[record].splitlines()) == sorted(wanted[record].splitlines())
+
+
+def test_bytecode_of_the_project(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    project.write(f"src/{project.package}/inner/__init__.py", "")
+    (project.path / f"src/{project.package}/link.txt").symlink_to("py.typed")
+    assert project_script(project, tmp_path).returncode == 0
+    sources = {name for name in contents(project.path / "src") if name.endswith(".py")}
+    (cache,) = (tmp_path / "app/bytecode").glob(str((tmp_path / "app/lib").relative_to("/")))
+    compiled = contents(cache)
+    assert {re.sub(r"\.cpython-\d+\.pyc$", ".py", name) for name in compiled} == sources
+    assert {data[4:8] for data in compiled.values()} == {b"\1\0\0\0"}, "not marked as never to be checked"
+    record = next(data for name, data in contents(tmp_path / "app/lib").items() if name.endswith("RECORD"))
+    assert b"link.txt" not in record  # a link has no content of its own
+
+
+CODE = """
+from __future__ import annotations
+
+import one
+import two.three as four
+from . import sibling
+from own import thing
+from .sibling import thing
+from five import six, seven
+from shared.eight import nine
+if TYPE_CHECKING:
+    import typed
+else:
+    import untyped
+if typing.TYPE_CHECKING:
+    from typed import more
+try:
+    import fast
+except ImportError:
+    import slow
+try:
+    import needed
+except ValueError:
+    pass
+def later():
+    match one:
+        case 1:
+            import ten
+    with suppress(ImportError):
+        import eleven
+    with open(one) as file:
+        import twelve
+"""
+
+
+def test_names_that_the_project_imports(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    shutil.rmtree(project.path / f"src/{project.package}")
+    project.write("src/own/__init__.py", CODE)
+    project.write("src/shared/mine/__init__.py", "")  # a namespace that others may have a part in
+    assert project_script(project, tmp_path).returncode == 0
+    assert (tmp_path / "names.txt").read_text().split() == [
+        *("?eleven", "?fast", "?slow", "__future__.annotations", "five.seven", "five.six", "needed", "one"),
+        *("shared.eight.nine", "ten", "twelve", "two.three", "untyped"),
+    ]
+
+
+def test_sources_that_can_not_be_compiled_are_named(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    for name in ("app", "settings"):
+        project.write(f"src/{project.package}/{name}.py", "def broken(:\n")
+    done = project_script(project, tmp_path)
+    assert done.returncode == 1
+    for name in ("app", "settings"):
+        assert f'{project.package}/{name}.py", line 1' in done.stderr
+    assert "SyntaxError" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_modules_among_the_names(bake: Bake, tmp_path: Path) -> None:
+    script = bake().path / "docker/imports.py"
+    names = [
+        "json.decoder.JSONDecoder",
+        "json.tool",
+        "os.path",
+        "?csv.reader",
+        "csv",
+        "?tomllib.loads",
+        "nowhere",
+        "?x",
+    ]
+    (tmp_path / "broken.py").write_text("raise RuntimeError('imported')")
+    (tmp_path / "bare/inner").mkdir(parents=True)
+    (tmp_path / "names.txt").write_text("\n".join([*names, "broken.thing", "bare.inner"]))
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    run(sys.executable, "-P", script, tmp_path / "names.txt", tmp_path / "modules.txt", env=env)
+    found = (tmp_path / "modules.txt").read_text().split()
+    assert found == ["?tomllib", "bare.inner", "broken", "csv", "json.decoder", "json.tool", "os"]
 
 
 # Modules of a service's dependencies, and what becomes of a build when the service imports them.
@@ -146,8 +304,7 @@ def bytecode(tmp_path: Path) -> dict[str, bytes]:
 def test_bytecode_of_what_is_imported(
     compile_imports: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    # Names of no module: an attribute, as in `from good import name`; packages that only type checkers have.
-    done = compile_imports("early", "good", "good.name", "types_only", "types_only.stubs")
+    done = compile_imports("early", "good", "?broken", "?needy")
     assert done.returncode == 0, done.stderr
     assert done.stderr == "bytecode: early can't be imported on its own: RuntimeError('not configured')\n"
     first = bytecode(tmp_path)

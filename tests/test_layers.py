@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
-from benchmarks.engine import layers, layers_in
+from benchmarks.engine import LAB, layers, layers_in
+from tests.combinations import CHOICES
 from tests.conftest import Bake, Engine, Project, Run, run
 from tests.test_image import add_dependency, relock
 
-SMALL = 50_000  # bytes of new layers that a commit may make, as they are pushed and pulled
+SMALL = 50_000  # bytes of files in the new layers that a commit to the code may make
 DOWNLOADS = {"tools", "deps", "runtime"}
 
 
@@ -38,6 +40,16 @@ def change_code(project: Project) -> None:
     project.write(name, project.read(name) + "\n\ndef added() -> int:\n    return 42\n")
 
 
+def import_another_name(project: Project) -> None:
+    name = f"src/{project.package}/app.py"
+    project.write(name, project.read(name) + "\nfrom typing import Any as Any\n")
+
+
+def import_another_module(project: Project) -> None:
+    name = f"src/{project.package}/app.py"
+    project.write(name, project.read(name) + "\nimport sched as sched\n")
+
+
 def bump_version(project: Project) -> None:
     replace(project, '\nversion = "0.1.0"\n', '\nversion = "0.2.0"\n')
 
@@ -55,10 +67,13 @@ def add_one_dependency(project: Project) -> None:
 # The change, the stages that must not run again, those that must, and the bytes of new layers that it may make.
 Change = Callable[[Project], None]
 CHANGES: list[tuple[Change, set[str], set[str], int | None]] = [
-    (change_nothing, {*DOWNLOADS, "lock", "app", "bytecode"}, set(), 0),
-    (change_code, {*DOWNLOADS, "lock", "bytecode"}, {"app"}, SMALL),
-    (bump_version, {*DOWNLOADS, "bytecode"}, {"lock", "app"}, SMALL),
-    (add_dev_dependency, {*DOWNLOADS, "bytecode"}, {"lock", "app"}, SMALL),
+    (change_nothing, {*DOWNLOADS, "lock", "app", "imports", "bytecode"}, set(), 0),
+    (change_code, {*DOWNLOADS, "lock", "imports", "bytecode"}, {"app"}, SMALL),
+    (import_another_name, {*DOWNLOADS, "lock", "bytecode"}, {"app", "imports"}, SMALL),
+    (import_another_module, {*DOWNLOADS, "lock"}, {"app", "imports", "bytecode"}, None),
+    # The README is part of the metadata.
+    (bump_version, {*DOWNLOADS, "imports", "bytecode"}, {"lock", "app"}, SMALL + 10_000),
+    (add_dev_dependency, {*DOWNLOADS, "app", "imports", "bytecode"}, {"lock"}, 0),
     # The list of another project with the same packages is the same: deps may come from the cache.
     (add_one_dependency, {"tools", "runtime"}, {"lock", "app"}, None),
 ]
@@ -77,8 +92,14 @@ def test_a_change_costs_no_more_than_it_must(
     assert not steps_run(build) & kept
     assert steps_run(build) >= run_again
     known = {layer.digest for layer in layers(before)}
-    new = sum(layer.packed for layer in layers(after) if layer.digest not in known)
+    new = sum(layer.unpacked for layer in layers(after) if layer.digest not in known)
     assert limit is None or new <= limit
+
+
+def check_out(project: Project, umask: int) -> None:
+    """Give the project's files and folders the modes that git gives them under a umask."""
+    for path in project.path.rglob("*"):
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
 
 
 def test_two_builds_of_a_commit_give_the_same_layers(
@@ -87,7 +108,8 @@ def test_two_builds_of_a_commit_give_the_same_layers(
     project = bake()
     suite = engine.suites[project.answers["python_version"]]
     found = []
-    for number in range(2):
+    for number, umask in enumerate((0o022, 0o077)):
+        check_out(project, umask)
         file = tmp_path / f"{number}.tar"
         run(
             *("docker", "build", "--no-cache", *engine.build_flags, "--provenance=false"),
@@ -98,3 +120,37 @@ def test_two_builds_of_a_commit_give_the_same_layers(
         found.append([layer.digest for layer in layers_in(file)])
     assert found[0] == found[1]
     assert len(found[0]) > 4
+
+
+@pytest.mark.parametrize("ci", [name for name in CHOICES["ci"] if name != "none"])
+def test_ci_runs_no_step_again_that_the_registry_has(
+    bake: Bake, engine: Engine, containerd: dict[str, str], ci: str
+) -> None:
+    """The very script of the workflow, on a machine that starts empty, after another one that has run it."""
+    project = bake(ci=ci, project_slug=f"{ci}-{uuid.uuid4().hex[:8]}")
+    workflow = yaml.safe_load(project.read(".github/workflows/ci.yml" if ci == "github" else ".gitlab-ci.yml"))
+    steps = workflow["jobs"]["image"]["steps"] if ci == "github" else workflow["build-image"]["script"]
+    (step,) = (step for step in steps if "--cache-to" in str(step))
+    # `docker build` passes over the builder that `docker buildx` would use.
+    assert "BUILDX_BUILDER" in (step["env"] if ci == "github" else step)
+    script = step["run"] if ci == "github" else step
+
+    registry = run(LAB, "registry").stdout.split()[-1]
+    # A builder of its own would need BuildKit's image: here the engine's own can write the cache.
+    script = re.sub(r"^ *(docker context create|(export )?BUILDX_BUILDER).*\n", "", script, flags=re.MULTILINE)
+    script = script.replace("ghcr.io", registry).replace('FLAGS="', f'FLAGS="{" ".join(engine.build_flags)} ')
+    env = {
+        **containerd,
+        "DEBIAN_SUITE": engine.suites[project.answers["python_version"]],
+        "GITHUB_REPOSITORY": f"Org/{project.path.name}",
+        "CI_REGISTRY": registry,
+        "CI_REGISTRY_IMAGE": f"{registry}/org/{project.path.name}",
+        "CI_REGISTRY_USER": "someone",
+        "CI_REGISTRY_PASSWORD": "anything",
+    }
+    for change in (change_nothing, change_code):
+        change(project)
+        run("docker", "builder", "prune", "--all", "--force", env=containerd)
+        build = run("bash", "-euo", "pipefail", "-c", script, cwd=project.path, env=env)
+        run("docker", "image", "rm", project.path.name, env=containerd)
+    assert steps_run(build) == {"app"}

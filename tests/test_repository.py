@@ -1,5 +1,6 @@
 """The repository itself: its commands, its own locks, and the promises of its README."""
 
+import json
 import os
 import pty
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.report import TITLES, comparison, growth
 from scripts.locks import POETRY
 from tests.combinations import ROOT
 from tests.conftest import run
@@ -108,6 +110,21 @@ def test_both_readmes_have_the_same_parts() -> None:
         lambda text: re.findall(r"^\| `([^`]+)`", text, re.M),
     ):
         assert part(english) == part(korean)
+
+
+def figures(markdown: str) -> list[list[str]]:
+    """Return the cells of all table lines that hold figures."""
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines()]
+    return [cells for cells in lines if any(re.fullmatch(r"[\d.]+ (s|kB|MB)", cell) for cell in cells)]
+
+
+def test_both_readmes_show_what_the_benchmark_measured() -> None:
+    found = json.loads((ROOT / "benchmarks/results/bench.json").read_text())
+    recipes = [cells[: 1 + len(TITLES)] for cells in figures(comparison(found["recipes"]))]
+    measured = [*recipes, *figures(growth(found["growth"]))]
+    shown = figures((ROOT / "README.md").read_text())
+    assert shown == [cells for cells in measured if not cells[0].startswith("fetched")]
+    assert [cells[1:] for cells in figures((ROOT / "README.ko.md").read_text())] == [cells[1:] for cells in shown]
 
 
 def test_test_runner_says_what_it_does_without_an_engine(tmp_path: Path) -> None:

@@ -2,16 +2,15 @@
 
     python bytecode.py LIST FOLDER
 
-Imports the modules that the file LIST names, one a line. Python leaves their .pyc files, and those of
+Imports the modules that LIST, written by imports.py, names. Python leaves their .pyc files, and those of
 whatever they import, the standard library's too (the base image has none), below PYTHONPYCACHEPREFIX. That is
 a cache: its files are checked against their sources when they are used again (PEP 552). FOLDER gets a copy of
 those that were needed, marked as never to be checked: the image does not change, and its time stamps may be
 rewritten.
 
-A name that is no installed module is passed over: it may be an optional one, or one for type checkers only.
-So is, with a warning, a module that can't be imported on its own, such as one that has to be configured
-first. An ImportError tells of a broken dependency (a library that is missing, a wrong version): exit status
-1, with the traceback.
+A module that can't be imported on its own, such as one that has to be configured first, is passed over with a
+warning. An ImportError tells of a broken dependency (a library that is missing, a wrong version): exit status
+1, with the traceback, unless the code catches it (a question mark in LIST).
 """
 
 import asyncio
@@ -31,16 +30,14 @@ BEGAN = time.time() - time.process_time()  # when this process did
 
 
 def load(name: str) -> None:
-    """Import the module `name`, if there is one."""
+    """Import the module `name`; it may fail with an ImportError if a question mark leads."""
     try:
-        importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if not f"{name}.".startswith(f"{error.name}."):
-            raise
+        importlib.import_module(name.lstrip("?"))
     except ImportError:
-        raise
+        if not name.startswith("?"):
+            raise
     except Exception as error:  # whatever a module says when it is imported too early
-        print(f"bytecode: {name} can't be imported on its own: {error!r}", file=sys.stderr)
+        print(f"bytecode: {name.lstrip('?')} can't be imported on its own: {error!r}", file=sys.stderr)
 
 
 def load_all(names: list[str]) -> None:
@@ -121,7 +118,7 @@ def main(arguments: list[str]) -> None:
     sys.dont_write_bytecode = False  # whatever the base image says
     paths = needed()
     # The other process begins with what takes longest, which is compiled when this one gets there.
-    packages = {name.partition(".")[0] for name in names}
+    packages = {name.lstrip("?").partition(".")[0] for name in names}
     meanwhile(lambda: load_all([*sorted(packages, key=weight, reverse=True), *names]))
     load_all(names)
     os.wait()

@@ -1,12 +1,14 @@
-"""Check that poetry.lock fits pyproject.toml, and write what it locks as a requirements file with hashes.
+"""Check that poetry.lock fits pyproject.toml; write what it locks, with hashes, and the project's metadata.
 
-    python lock.py FILE
+    python lock.py FILE FOLDER
 
 Reads both in the working folder, with Poetry's own reader (`poetry export` says the same, but takes more than
-twice as long, as it loads all of Poetry). FILE names the packages of the main group, with their markers and
-the hashes of their files; an index that pyproject.toml names ([[tool.poetry.source]]) is an extra one. Exit
-status 1 when poetry.lock is missing, stale, unreadable, or names something without a hash (from git, an
-address or a folder).
+twice as long, as it loads all of Poetry). FILE, a requirements file, names the packages of the main group,
+with their markers and the hashes of their files; an index that pyproject.toml names ([[tool.poetry.source]])
+is an extra one. FOLDER gets the .dist-info folder of the project's wheel, but for RECORD (PEP 517).
+
+Exit status 1 when poetry.lock is missing, stale, unreadable, or names something without a hash (from git, an
+address or a folder); and when pyproject.toml wants another wheel than one of all that is in src/.
 """
 
 import sys
@@ -14,6 +16,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from poetry.core.masonry.api import prepare_metadata_for_build_wheel
 from poetry.core.packages.package import Package
 from poetry.packages.locker import Locker
 
@@ -47,9 +50,25 @@ def requirements(locker: Locker) -> str:
     return "".join(f"{line}\n" for line in (*sorted(indexes), *sorted(entries)))
 
 
+def prepare_metadata(settings: dict[str, Any], folder: str) -> None:
+    """Make the .dist-info folder in `folder`; refuse [tool.poetry] settings that the image can't follow."""
+    ignored: list[str] = [key for key in ("build", "exclude", "include") if key in settings]
+    if any(item.get("from") != "src" or "to" in item for item in settings.get("packages", [])):
+        ignored.append("packages")
+    if ignored:
+        sys.exit(
+            f"pyproject.toml: tool.poetry has {', '.join(ignored)}, but the image takes src/ as it is:"
+            " keep there what belongs into the image and nothing else, and take the setting out"
+        )
+    try:
+        prepare_metadata_for_build_wheel(folder)
+    except (OSError, RuntimeError, ValueError) as error:
+        sys.exit(f"pyproject.toml: the project's metadata can't be made of it: {error}")
+
+
 def main(arguments: list[str]) -> None:
     """Do what the command line says."""
-    if len(arguments) != 1:
+    if len(arguments) != 2:
         sys.exit(__doc__)
     try:
         project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
@@ -66,6 +85,7 @@ def main(arguments: list[str]) -> None:
         text = requirements(locker)
     except (RuntimeError, ValueError) as error:
         sys.exit(f"poetry.lock can't be read: {error}")
+    prepare_metadata(project.get("tool", {}).get("poetry", {}), arguments[1])
     Path(arguments[0]).write_text(text, encoding="utf-8")
 
 

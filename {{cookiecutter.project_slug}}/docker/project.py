@@ -1,65 +1,101 @@
-"""Make the project's part of the image: its files, their bytecode, and the list of what they import.
+"""Make the project's part of the image from its sources: bytecode, a RECORD, a list of what they import.
 
-    python project.py APP LIST
+    python project.py APP METADATA LIST
 
-Reads pyproject.toml and src/ in the working folder. Its build backend, which has to be installed (PEP 517),
-builds the wheel; that is unpacked into APP/lib and compiled into APP/bytecode, marked as never to be checked
-against its source (PEP 552): the image does not change. The file LIST gets the modules that the code imports,
-one a line, sorted. Exit status 1, with the reason, when the wheel can't be built or a file can't be compiled.
+APP/lib has the sources, METADATA the .dist-info folder that a build backend made (PEP 517). APP/bytecode
+gets the bytecode, marked as never to be checked against the sources (PEP 552): an image does not change.
+APP/lib gets the RECORD that an installer would have written: the hash and size of every file. The file LIST
+gets the names that the sources import, one a line, sorted: `from a import b` gives `a.b`, since b may be a
+module. A question mark leads what need not be there: the code catches the ImportError. Exit status 1, with
+the reasons, when sources can't be compiled.
 """
 
 import ast
-import compileall
-import importlib
+import base64
+import csv
+import hashlib
+import py_compile
 import sys
-import tempfile
-import tomllib
-import zipfile
 from pathlib import Path
-from py_compile import PycInvalidationMode
+
+CAUGHT = {"BaseException", "Exception", "ImportError", "ModuleNotFoundError"}
+MAY_IMPORT = ast.stmt | ast.excepthandler | ast.match_case
 
 
-def build_wheel(folder: str) -> Path:
-    """Return the wheel of the project in the working folder, built into `folder`."""
-    settings = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["build-system"]
-    module, _, attribute = settings["build-backend"].partition(":")
-    backend = importlib.import_module(module)
-    name: str = (getattr(backend, attribute) if attribute else backend).build_wheel(folder)
-    return Path(folder) / name
-
-
-def compile_all(library: Path, bytecode: Path) -> None:
-    """Compile the sources below `library` into `bytecode`, laid out as for PYTHONPYCACHEPREFIX."""
+def compile_all(sources: list[Path], bytecode: Path) -> None:
+    """Compile `sources` into `bytecode`, laid out as for PYTHONPYCACHEPREFIX."""
     sys.pycache_prefix = str(bytecode)
-    if not compileall.compile_dir(library, quiet=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH):
-        raise SystemExit(1)
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    errors = []
+    for path in sources:
+        try:
+            py_compile.compile(str(path), doraise=True, invalidation_mode=mode)
+        except py_compile.PyCompileError as error:
+            errors.append(error.msg)
+    if errors:
+        errors.append("what is no Python, such as a template, needs a name that does not end in .py")
+        sys.exit("".join(errors))
 
 
-def imported(source: Path) -> set[str]:
-    """Return the absolute names of all modules that the code below `source` imports, its own left out.
+def catches(node: ast.AST) -> bool:
+    """Return whether `node` is a `try` or a `with suppress(...)` that catches a failing import."""
+    if isinstance(node, ast.Try):
+        caught = [handler.type or ast.Name("Exception") for handler in node.handlers]
+    elif isinstance(node, ast.With):
+        caught = [item.context_expr for item in node.items]
+    else:
+        return False
+    return any(isinstance(node, ast.Name) and node.id in CAUGHT for part in caught for node in ast.walk(part))
 
-    `from a import b` gives `a` and `a.b`, since b may be a module.
-    """
-    own = {path.name.removesuffix(".py") for path in source.iterdir()}
-    found: set[str] = set()
-    for path in source.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
-            if isinstance(node, ast.Import):
-                found |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.partition(".")[0] not in own}
+
+def imported(source: ast.Module) -> set[str]:
+    """Return what the code imports, marked, without what only type checkers see."""
+    found = set()
+    todo: list[tuple[ast.AST, str]] = [(source, "")]
+    while todo:
+        node, mark = todo.pop()
+        if isinstance(node, ast.Import):
+            found |= {mark + alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found |= {f"{mark}{node.module}.{alias.name}" for alias in node.names}
+        children = ast.iter_child_nodes(node)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in vars(node.test).values():
+            children = iter(node.orelse)
+        if catches(node):
+            mark = "?"
+        todo += [(child, mark) for child in children if isinstance(child, MAY_IMPORT)]
+    return found
+
+
+def write_record(library: Path, metadata: Path) -> None:
+    """Write the RECORD of the project: the files in `library`, which gets it, and those in `metadata`."""
+    (info,) = metadata.glob("*.dist-info")
+    record = library / info.name / "RECORD"
+    rows: list[tuple[str, str, str]] = [(f"{info.name}/RECORD", "", "")]
+    for folder in (library, metadata):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
+            data = path.read_bytes()
+            digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+            rows.append((path.relative_to(folder).as_posix(), f"sha256={digest}", str(len(data))))
+    record.parent.mkdir()
+    with record.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def main(arguments: list[str]) -> None:
     """Do what the command line says."""
-    if len(arguments) != 2:
+    if len(arguments) != 3:
         sys.exit(__doc__)
-    app, names = map(Path, arguments)
-    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(build_wheel(folder)) as wheel:
-        wheel.extractall(app / "lib")
-    compile_all(app / "lib", app / "bytecode")
-    names.write_text("".join(f"{name}\n" for name in sorted(imported(Path("src")))), encoding="utf-8")
+    app, metadata, file = map(Path, arguments)
+    library = app / "lib"
+    sources = sorted(path for path in library.rglob("*.py") if path.is_file())
+    # A folder without __init__.py may share its name with packages that are installed.
+    own = {path.stem for path in library.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    compile_all(sources, app / "bytecode")
+    found = {name for path in sources for name in imported(ast.parse(path.read_bytes()))}
+    wanted = sorted(name for name in found if name.lstrip("?").partition(".")[0] not in own)
+    file.write_text("".join(f"{name}\n" for name in wanted), encoding="utf-8")
+    write_record(library, metadata)
 
 
 if __name__ == "__main__":

@@ -612,7 +612,8 @@ def as_locked(image: Image) -> str:
 def as_recorded(image: Image) -> str:
     """Every file of a package has the hash that its RECORD names, and no RECORD leaves a file out.
 
-    The build has checked the wheels, RECORD included, against the hashes in poetry.lock.
+    The build has checked the wheels, RECORD included, against the hashes in poetry.lock; the project's own
+    RECORD it has written.
     """
     recorded = {}
     for path, file in image.files.items():
