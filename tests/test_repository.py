@@ -7,10 +7,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 
 import pytest
 
-from benchmarks.report import TITLES, comparison, growth
+from benchmarks.report import TITLES, comparison, growth, text
 from scripts.locks import POETRY
 from tests.combinations import ROOT
 from tests.conftest import run
@@ -125,6 +126,10 @@ def test_both_readmes_show_what_the_benchmark_measured() -> None:
     shown = figures((ROOT / "README.md").read_text())
     assert shown == [cells for cells in measured if not cells[0].startswith("fetched")]
     assert [cells[1:] for cells in figures((ROOT / "README.ko.md").read_text())] == [cells[1:] for cells in shown]
+    prose = [text(median(found["runner"][machine]["seconds"]), "s") for machine in ("new", "warm")]
+    prose.append(f"{median(found['render']['seconds']) * 1000:.0f} ms")
+    for name in ("README.md", "README.ko.md"):
+        assert not [figure for figure in prose if figure not in (ROOT / name).read_text()], name
 
 
 def test_test_runner_says_what_it_does_without_an_engine(tmp_path: Path) -> None:

@@ -63,6 +63,17 @@ async def start_fastapi() -> None:
     await app({"type": "lifespan", "app": app, "state": {}}, receive, send)
 
 
+def package_of(name: str) -> str:
+    """Return the top-level package of a name in LIST."""
+    return name.lstrip("?").partition(".")[0]
+
+
+def is_new(package: str) -> bool:
+    """Return whether the cache has no bytecode of a top-level package that needs some."""
+    spec = importlib.util.find_spec(package)
+    return bool(spec and spec.cached and not Path(spec.cached).exists())
+
+
 def weight(package: str) -> int:
     """Return the bytes of source in a top-level package."""
     spec = importlib.util.find_spec(package)
@@ -117,9 +128,10 @@ def main(arguments: list[str]) -> None:
     names = Path(arguments[0]).read_text(encoding="utf-8").split()
     sys.dont_write_bytecode = False  # whatever the base image says
     paths = needed()
-    # The other process begins with what takes longest, which is compiled when this one gets there.
-    packages = {name.lstrip("?").partition(".")[0] for name in names}
-    meanwhile(lambda: load_all([*sorted(packages, key=weight, reverse=True), *names]))
+    # The other process begins with what takes longest to compile, which is done when this one gets there.
+    new = {package for package in map(package_of, names) if is_new(package)}
+    heaviest = sorted(new, key=weight, reverse=True)
+    meanwhile(lambda: load_all([*heaviest, *(name for name in names if package_of(name) in new)]))
     load_all(names)
     os.wait()
     cache = Path(sys.pycache_prefix)
