@@ -25,7 +25,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 DOCKER = os.environ.get("DOCKER", "docker")
-WANTED = re.compile(r"app/.*\.dist-info/.*|usr/lib/os-release|var/lib/dpkg/status")
+WANTED = re.compile(r"app/(?!.*\.\./).*\.dist-info/.*|usr/lib/os-release|var/lib/dpkg/status")
 
 
 def run(*command: str) -> str:
@@ -45,8 +45,10 @@ def extract(image: str, folder: Path) -> None:
             tarfile.open(fileobj=export.stdout, mode="r|") as archive,
         ):
             for entry in archive:
-                if WANTED.fullmatch(entry.name) and entry.isreg():
-                    archive.extract(entry, folder, filter="data")
+                if WANTED.fullmatch(entry.name) and entry.isreg() and (content := archive.extractfile(entry)):
+                    target = folder / entry.name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(content.read())
     finally:
         run(DOCKER, "rm", "--force", container)
 
