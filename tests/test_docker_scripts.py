@@ -176,7 +176,7 @@ def test_the_project_is_what_its_wheel_would_install(bake: Bake, tmp_path: Path,
 def test_bytecode_of_the_project(bake: Bake, tmp_path: Path) -> None:
     project = bake()
     project.write(f"src/{project.package}/inner/__init__.py", "")
-    (project.path / f"src/{project.package}/link.txt").symlink_to("py.typed")
+    (project.path / f"src/{project.package}/link.txt").symlink_to("app.py")
     assert project_script(project, tmp_path).returncode == 0
     sources = {name for name in contents(project.path / "src") if name.endswith(".py")}
     (cache,) = (tmp_path / "app/bytecode").glob(str((tmp_path / "app/lib").relative_to("/")))
