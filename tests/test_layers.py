@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from benchmarks.engine import LAB, layers, layers_in
+from benchmarks.projects import append
 from tests.combinations import CHOICES
 from tests.conftest import Bake, Engine, Project, Run, run
 from tests.test_image import add_dependency, relock
@@ -36,18 +37,15 @@ def change_nothing(project: Project) -> None:
 
 
 def change_code(project: Project) -> None:
-    name = f"src/{project.package}/app.py"
-    project.write(name, project.read(name) + "\n\ndef added() -> int:\n    return 42\n")
+    append(project.path / f"src/{project.package}/app.py", "\n\ndef added() -> int:\n    return 42\n")
 
 
 def import_another_name(project: Project) -> None:
-    name = f"src/{project.package}/app.py"
-    project.write(name, project.read(name) + "\nfrom typing import Any as Any\n")
+    append(project.path / f"src/{project.package}/app.py", "\nfrom typing import Any as Any\n")
 
 
 def import_another_module(project: Project) -> None:
-    name = f"src/{project.package}/app.py"
-    project.write(name, project.read(name) + "\nimport sched as sched\n")
+    append(project.path / f"src/{project.package}/app.py", "\nimport sched as sched\n")
 
 
 def bump_version(project: Project) -> None:

@@ -31,10 +31,10 @@ def compile_all(sources: list[Path], bytecode: Path) -> None:
         try:
             py_compile.compile(str(path), doraise=True, invalidation_mode=mode)
         except py_compile.PyCompileError as error:
-            errors.append(error.msg)
+            errors.append(error.msg.rstrip())
     if errors:
         errors.append("what is no Python, such as a template, needs a name that does not end in .py")
-        sys.exit("".join(errors))
+        sys.exit("\n".join(errors))
 
 
 def catches(node: ast.AST) -> bool:
@@ -45,7 +45,7 @@ def catches(node: ast.AST) -> bool:
         caught = [item.context_expr for item in node.items]
     else:
         return False
-    return any(isinstance(node, ast.Name) and node.id in CAUGHT for part in caught for node in ast.walk(part))
+    return any(isinstance(name, ast.Name) and name.id in CAUGHT for part in caught for name in ast.walk(part))
 
 
 def imported(source: ast.Module) -> set[str]:

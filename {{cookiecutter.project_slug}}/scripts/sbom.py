@@ -25,6 +25,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 DOCKER = os.environ.get("DOCKER", "docker")
+# What describes packages; no name that leads out of a folder.
 WANTED = re.compile(r"app/(?!.*\.\./).*\.dist-info/.*|usr/lib/os-release|var/lib/dpkg/status")
 
 
