@@ -105,8 +105,9 @@ IN_FASTAPI = {
     "stop: a second signal ends it at once": patch("stop.py", "os._exit(128 + number)", "return"),
 }
 IN_WORKER = {
+    # Less than the job takes, much more than what lies between two signals.
     "stop: the job in hand is finished or given back": patch(
-        "worker.py", 'logger.info("started")', 'stop.timeout = 0.3; logger.info("started")'
+        "worker.py", 'logger.info("started")', 'stop.timeout = 1; logger.info("started")'
     ),
     "health: a hanging service is unhealthy": patch("healthcheck.py", "return left >= 0,", "return True,"),
     "settings: a wrong one ends it with one line": patch("settings.py", "sys.exit(2)", "sys.exit(1)"),
