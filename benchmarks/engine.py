@@ -281,5 +281,6 @@ def forget_images(name: str) -> None:
 def clean_up() -> None:
     """Remove from the engine what a benchmark made there."""
     forget_images("*")
+    docker("image", "prune", "--force")  # what a later build took the name from
     docker("volume", "rm", "--force", "bench-locks")
     empty_caches()
