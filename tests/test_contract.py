@@ -279,26 +279,46 @@ def test_markers_that_are_not_understood(bake: Bake, marker: str) -> None:
         module.marker_holds(marker, {"python_version": "3.14"})
 
 
+ORIGINS = {
+    "/srv/git/x.git": "",
+    "https://user:canary-password@example.com/team/x.git": "https://example.com/team/x.git",
+    "git@example.com:team/x.git": "https://example.com/team/x.git",
+    "ssh://git@example.com:2222/team/x.git": "https://example.com/team/x.git",
+    "ssh://example.com/team/x.git": "https://example.com/team/x.git",
+}
+
+
 def test_make_image_fills_in_the_labels(bake: Bake, engine: Engine) -> None:
     project = bake(project_slug="labelled", license="MIT", description='Costs $5 & is "quoted" \\ here')
-    for command in ("init --quiet", "add --all", "commit --quiet --message=first"):
-        run("git", *command.split(), cwd=project.path)
-    for origin in ("https://user:canary-password@example.com/team/x.git", "git@example.com:team/x.git"):
-        run("git", "remote", "add", "origin", origin, cwd=project.path)
-        settings = {"IMAGE": "template-test/labelled", "DEBIAN_SUITE": engine.suites["3.14"]}
+    settings = {"IMAGE": "template-test/labelled", "DEBIAN_SUITE": engine.suites["3.14"]}
+    engine.images.append(settings["IMAGE"])
+
+    def label(name: str) -> str:
+        """Return a label of the image, built anew."""
         project.make("image", env={**settings, "BUILD_FLAGS": " ".join(engine.build_flags)})
-        engine.images.append(settings["IMAGE"])
-        labels = engine.inspect(settings["IMAGE"], ".Config.Labels")
-        assert labels["org.opencontainers.image.source"] == "https://example.com/team/x.git"
         assert "canary-password" not in engine.docker("image", "inspect", settings["IMAGE"]).stdout
         assert "canary-password" not in engine.docker("history", "--no-trunc", settings["IMAGE"]).stdout
-        run("git", "remote", "remove", "origin", cwd=project.path)
+        return str(engine.inspect(settings["IMAGE"], ".Config.Labels")[f"org.opencontainers.image.{name}"])
+
+    def git(command: str) -> str:
+        return run("git", *command.split(), cwd=project.path).stdout.strip()
+
+    # In the folder of another project's repository.
+    git("init --quiet")
+    git("commit --quiet --allow-empty --message=other")
+    git("remote add origin https://example.com/team/other.git")
+    assert (label("source"), label("revision"), label("created")) == ("", "", "")
+    assert red(check_image(project, settings["IMAGE"], "labels")) == {}
+
+    git("add --all")
+    git("commit --quiet --message=first")
+    for origin, source in ORIGINS.items():
+        git(f"remote set-url origin {origin}")
+        assert label("source") == source
     assert red(check_image(project, settings["IMAGE"], "labels", "packages")) == {}
-    assert (
-        labels["org.opencontainers.image.revision"] == run("git", "rev-parse", "HEAD", cwd=project.path).stdout.strip()
-    )
+    assert label("revision") == git("rev-parse HEAD")
     # A further commit makes the image old.
-    run("git", "commit", "--quiet", "--allow-empty", "--message=second", cwd=project.path)
+    git("commit --quiet --allow-empty --message=second")
     assert list(red(check_image(project, settings["IMAGE"], "labels"))) == ["labels: true to the project"]
 
 
