@@ -24,7 +24,7 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 JINJA = re.compile(r"\{[{%#]")
 TEXT_LENGTH = 200
 # Folders of a project, and names that Python or pytest would confuse with their own.
-TAKEN = frozenset({"src", "docker", "deploy", "scripts", "tests", "test", "conftest"})
+TAKEN = frozenset({"src", "docker", "deploy", "tools", "tests", "test", "conftest", "service_runtime"})
 
 
 def text_error(value: object) -> str | None:
