@@ -32,6 +32,7 @@ from typing import Any
 # The first with `git merge-tree --write-tree`.
 GIT_NEEDED = (2, 38)
 STATE = ".cruft.json"
+PYPROJECT = "pyproject.toml"
 CHANGELOG = "CHANGELOG.md"
 # Set inside a git hook or an alias; they would lead git away from the folder that it is started in.
 LEADING_AWAY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
@@ -42,6 +43,7 @@ SETTINGS = {
     "core.safecrlf": "false",
     "merge.renames": "true",
     "merge.directoryRenames": "false",
+    "merge.conflictStyle": "diff3",
     "diff.renames": "true",
 }
 # These commits are never part of a history; a CI job has no identity of its own.
@@ -275,17 +277,17 @@ def answers_for(declared: Answers, recorded: Answers, changes: Answers) -> Answe
 
 def skip_list(folder: Path, where: str) -> set[str] | None:
     """Return what the pyproject.toml in `folder` leaves to the team, None if it doesn't say; `where` names it."""
-    path = folder / "pyproject.toml"
+    path = folder / PYPROJECT
     if not path.is_file():
         return None
     try:
         listed = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("cruft", {}).get("skip")
     except ValueError as error:
-        raise Refused(f"pyproject.toml of {where} can't be read: {error}") from None
+        raise Refused(f"{PYPROJECT} of {where} can't be read: {error}") from None
     if listed is None:
         return None
     if not isinstance(listed, list) or not all(isinstance(item, str) and item for item in listed):
-        raise Refused(f"pyproject.toml of {where}: [tool.cruft] skip must be a list of paths")
+        raise Refused(f"{PYPROJECT} of {where}: [tool.cruft] skip must be a list of paths")
     return set(listed)
 
 
@@ -325,6 +327,62 @@ def team_paths(project: Project, old: Render, new: Render, trees: tuple[Tree, Tr
     paths = project.tree.keys() | old_tree.keys() | new_tree.keys()
     brought = new_tree.keys() - old_tree.keys()
     return {path for path in paths if within(path, now) or (within(path, until_now) and path not in brought)}
+
+
+# A conflict between markers: what the team has, what both started from, what the template has.
+HUNK = re.compile(
+    r"^<<<<<<< yours\n(.*?)^\|{7} [^\n]*\n(.*?)^=======\n(.*?)^>>>>>>> template\n", re.MULTILINE | re.DOTALL
+)
+# A line of a list in pyproject.toml: a requirement, or a rule of a linter.
+ITEM = re.compile(r'\s*"([A-Za-z0-9][\w.-]*)[^"]*",\s*')
+
+
+def items(text: str) -> dict[str, str] | None:
+    """Return name -> line of a list that has one item on a line; None for any other text."""
+    found = {}
+    for line in text.splitlines(keepends=True):
+        item = ITEM.fullmatch(line)
+        if not item or item[1] in found:
+            return None
+        found[item[1]] = line
+    return found
+
+
+def merged_items(yours: str, base: str, template: str) -> str | None:
+    """Return three versions of a part of a list merged item by item, None where that is not clear.
+
+    Git sees a conflict when one side changes a line and the other adds one next to it.
+    """
+    lists = [items(text) for text in (yours, base, template)]
+    if None in lists:
+        return None
+    ours, old, theirs = (found or {} for found in lists)
+    kept: dict[str, str | None] = {}
+    for name in ours.keys() | old.keys() | theirs.keys():
+        mine, before, new = ours.get(name), old.get(name), theirs.get(name)
+        if before not in (mine, new) and mine != new:
+            return None
+        kept[name] = new if mine == before else mine
+    order = list(theirs)
+    for position, name in enumerate(ours):
+        if name not in theirs:
+            before_it = list(ours)[position - 1] if position else None
+            order.insert(order.index(before_it) + 1 if before_it else 0, name)
+    return "".join(kept[name] or "" for name in order)
+
+
+def merged_lists(text: str) -> str | None:
+    """Return a pyproject.toml with every conflict in it merged item by item; None if one of them is no such list."""
+    found = HUNK.findall(text)
+    parts = [merged_items(*hunk) for hunk in found]
+    if not found or None in parts:
+        return None
+    merged = HUNK.sub(lambda _: str(parts.pop(0)), text)
+    try:
+        tomllib.loads(merged)
+    except tomllib.TOMLDecodeError:
+        return None
+    return merged
 
 
 @dataclass(frozen=True)
@@ -373,9 +431,9 @@ class Workshop:
         self.git("update-index", "-z", "--index-info", stdin=lines)
         return self.git("write-tree").strip()
 
-    def blob(self, text: str) -> tuple[str, str]:
-        """Write a file to the database and return its mode and id."""
-        return "100644", self.git("hash-object", "-w", "--stdin", stdin=text).strip()
+    def blob(self, text: str) -> str:
+        """Write a file to the database and return its id."""
+        return self.git("hash-object", "-w", "--stdin", stdin=text).strip()
 
     def merge(self, base: Tree, yours: Tree, template: Tree) -> Merge:
         """Merge two trees that come from `base`; conflicts are marked with the names of these arguments."""
@@ -409,14 +467,20 @@ class Update:
     news: list[str]
 
 
-def settled(merge: Merge) -> tuple[Merge, list[str]]:
-    """Return `merge` without the files that the team has deleted and the template changed, and the names of those.
+def settled(merge: Merge, workshop: Workshop) -> tuple[Merge, list[str]]:
+    """Return `merge` without conflicts that nobody needs to look at, and the files that the team had deleted.
 
     What a team deletes stays deleted: otherwise each version that touches the file would ask the same again.
     """
     gone = sorted(path for path, stages in merge.stages.items() if stages.keys() == {"1", "3"})
-    tree = {path: entry for path, entry in merge.tree.items() if path not in gone}
+    tree = without(merge.tree, set(gone))
     stages = {path: stages for path, stages in merge.stages.items() if path not in gone}
+    if stages.get(PYPROJECT, {}).keys() == {"1", "2", "3"}:
+        mode, object_id = tree[PYPROJECT]
+        text = merged_lists(workshop.git("cat-file", "blob", object_id))
+        if text is not None:
+            tree[PYPROJECT] = (mode, workshop.blob(text))
+            del stages[PYPROJECT]
     return Merge(tree, stages, merge.reasons), gone
 
 
@@ -436,12 +500,12 @@ def work_out(
     old, new = template.render(before, recorded), template.render(after, answers)
     base, theirs = workshop.add(old.folder), workshop.add(new.folder)
     team = team_paths(project, old, new, (base, theirs)) | {STATE}
-    merge, gone = settled(workshop.merge(*(without(tree, team) for tree in (base, project.tree, theirs))))
+    merge, gone = settled(workshop.merge(*(without(tree, team) for tree in (base, project.tree, theirs))), workshop)
     state = project.state | {"commit": after, "checkout": to}
     state["context"] = state["context"] | {"cookiecutter": new.context}
     text = json.dumps(state, ensure_ascii=False, indent=2) + "\n"
     kept = {path: entry for path, entry in project.tree.items() if path in team}
-    tree = merge.tree | kept | {STATE: workshop.blob(text)}
+    tree = merge.tree | kept | {STATE: ("100644", workshop.blob(text))}
 
     notes = [f"deleted by you  {path}: stays deleted, though the template has changed it" for path in gone]
     for path in sorted(team):
