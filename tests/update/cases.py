@@ -24,6 +24,11 @@ def notes(project: Path) -> None:
     edit(project / "README.md", "## Start", "Our own introduction.\n\n## Start")
 
 
+def notes_nearby(project: Path) -> None:
+    """Two lines below the one that version 3 changes."""
+    edit(project / "README.md", "## Ask", "Our own words.\n\n## Ask")
+
+
 def code(project: Path) -> None:
     (project / "src/orders/app.py").write_text("OURS = True\n")
     (project / "src/orders/own.py").write_text("OWN = 1\n")
@@ -180,45 +185,43 @@ class Case:
 
 CLEAN = [
     Case(nothing),
-    Case(nothing, shallow),
     Case(nothing, to="v4"),
     Case(notes),
-    Case(notes, squashed),
-    Case(notes, cloned),
-    Case(notes, shallow),
+    Case(notes_nearby),
+    Case(notes_nearby, squashed, cruft=False),
+    Case(notes_nearby, cloned, cruft=False),
+    Case(notes_nearby, shallow, cruft=False),
     Case(code),
     Case(code, squashed),
     Case(dependency),
     Case(dependency, shallow),
-    Case(dependency_beside),
+    Case(dependency_beside, cruft=False),
     Case(deleted),
-    Case(deleted, shallow),
-    Case(moved),
-    Case(moved, squashed),
-    Case(moved_folder),
+    Case(moved, cruft=False),
+    Case(moved, squashed, cruft=False),
+    Case(moved_folder, cruft=False),
     Case(reformatted_elsewhere),
-    Case(reformatted_elsewhere, cloned),
     Case(executable),
     Case(no_longer_executable),
     Case(crlf),
     Case(umlauts),
     Case(own_binary),
     Case(template_moves_it),
-    Case(template_moves_it, cloned),
     Case(same_new_file),
     Case(kept_file, team=(*TEAM, "docker/settings.conf")),
     Case(notes, changes={"flavour": "rich"}),
-    Case(notes, squashed, changes={"greeting": "good day"}),
-    Case(year),
-    Case(year, squashed),
-    Case(year, cloned),
-    Case(year, shallow, to="v4"),
+    Case(notes, answers={"flavour": "spicy"}, changes={"flavour": "rich"}, to="v4"),
+    Case(notes, squashed, changes={"greeting": "good day"}, cruft=False),
+    Case(year, cruft=False),
+    Case(year, squashed, cruft=False),
+    Case(year, cloned, cruft=False),
+    Case(year, shallow, to="v4", cruft=False),
 ]
 
 CONFLICTS = [
     Case(other_line, conflicts={"README.md": ("our script", "make up")}),
     Case(other_new_file, conflicts={"docker/new.conf": ("ours, and another", "new in version 2")}),
-    Case(edits_what_goes, conflicts={"docker/old.conf": ("no longer old", "")}),
+    Case(edits_what_goes, conflicts={"docker/old.conf": ("no longer old", "")}, cruft=False),
     Case(reformatted_all_over, conflicts={"tools/build.py": ("\treturn 2", "    return 20")}),
     Case(other_dependency, conflicts={"pyproject.toml": ("cherry>=7", "cherry>=2")}),
     Case(other_binary, conflicts={"docker/logo.bin": ("", "")}),

@@ -1,8 +1,6 @@
 """Fixtures for updates: the small template, and this template, as git repositories."""
 
 import json
-import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +9,7 @@ import pytest
 
 from tests.combinations import ROOT
 from tests.conftest import Run, run
-from tests.update.small import SmallTemplate, commit
+from tests.update.small import SmallTemplate, commit, new_repository
 
 UPDATE = ROOT / "{{cookiecutter.project_slug}}/tools/update.py"
 Update = Callable[..., Run]
@@ -35,7 +33,7 @@ def born(small: SmallTemplate, tmp_path_factory: pytest.TempPathFactory) -> Call
             extra = ("--extra-context", json.dumps(answers), "--output-dir", folder, "--checkout", version)
             run("cruft", "create", str(small.folder), "--no-input", *extra)
             made[key] = next(folder.iterdir())
-            run("git", "init", "--quiet", made[key])
+            new_repository(made[key])
             commit(made[key], "from the template")
         return made[key]
 
@@ -46,10 +44,11 @@ def born(small: SmallTemplate, tmp_path_factory: pytest.TempPathFactory) -> Call
 def update() -> Update:
     """Return a function that runs update.py in a project and returns what came out."""
 
-    def update(project: Path, *options: str, env: dict[str, str] | None = None) -> Run:
-        done = run(sys.executable, UPDATE, *options, cwd=project, env=env, check=False)
-        said = (done.stderr if done.returncode == 2 else done.stdout).splitlines()
-        assert said[-1].startswith(f"update: exit status {done.returncode}") or done.returncode == 2, done
+    def update(project: Path, *options: str, python: str = sys.executable, env: dict[str, str] | None = None) -> Run:
+        done = run(python, UPDATE, *options, cwd=project, env=env, check=False)
+        said, silent = (done.stderr, done.stdout) if done.returncode == 2 else (done.stdout, done.stderr)
+        assert f"\nupdate: exit status {done.returncode}: " in f"\n{said}", done
+        assert not silent, done
         return done
 
     return update

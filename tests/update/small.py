@@ -90,6 +90,12 @@ FIRST = {
     "src/runtime/init.py": BUILD,
     "tests/test_app.py": "def test(): pass\n",
 }
+HOOK = """\
+import sys
+
+if "{{ cookiecutter.greeting }}" == "bad":
+    sys.exit("greeting is 'bad'; allowed: a kind one")
+"""
 LOGO = bytes(range(256)) * 8
 
 
@@ -101,7 +107,7 @@ class SmallTemplate:
         self.folder = folder / "template"
         self.project = self.folder / FOLDER
         self.renders = folder / "renders"
-        run("git", "init", "--quiet", self.folder)
+        new_repository(self.folder)
         self.first()
         self.second()
         self.third()
@@ -152,6 +158,16 @@ class SmallTemplate:
         self.declare(declared)
         self.edit("README.md", "Ask the team.", "Ask the platform team.")
         self.publish("v4", "No spicy flavour any more")
+        self.refusing()
+
+    def refusing(self) -> None:
+        """A branch with a hook that refuses a greeting."""
+        run("git", "switch", "--quiet", "--create", "refusing", cwd=self.folder)
+        hook = self.folder / "hooks/pre_gen_project.py"
+        hook.parent.mkdir()
+        hook.write_text(HOOK)
+        commit(self.folder, "a hook")
+        run("git", "switch", "--quiet", "main", cwd=self.folder)
 
     def declare(self, declared: Mapping[str, object]) -> None:
         """Write cookiecutter.json."""
@@ -192,6 +208,13 @@ def edit(path: Path, old: str, new: str) -> None:
     content = path.read_bytes()
     assert old.encode() in content, f"{path} does not hold {old!r}"
     path.write_bytes(content.replace(old.encode(), new.encode(), 1))
+
+
+def new_repository(folder: Path) -> None:
+    """Make a git repository of a folder, with an identity of its own: a fixture may run before there is one."""
+    run("git", "init", "--quiet", "--initial-branch=main", folder)
+    run("git", "config", "user.name", "Tester", cwd=folder)
+    run("git", "config", "user.email", "tester@example.com", cwd=folder)
 
 
 def commit(repository: Path, message: str) -> None:

@@ -1,7 +1,6 @@
 """Every line of the tables in cases.py, by update.py and by plain cruft."""
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,3 +100,27 @@ def test_a_disagreement_is_one_conflict_in_its_file(
     assert found.keys() - rest == case.conflicts.keys()
     marked = run("git", "grep", "--name-only", "-e", "^<<<<<<< yours", cwd=project, check=False).stdout.split()
     assert set(marked) <= case.conflicts.keys()
+
+
+def cruft_gets_right(project: Path, case: Case, wanted: Files) -> bool:
+    """Tell whether plain cruft, told to update twice, does what is wanted, or `git status` shows what it can't do."""
+    if not case.conflicts:
+        run("cruft", "update", "--skip-apply-ask", "--checkout", "v2", cwd=project, check=False)
+        commit(project, "update 1")
+        case.history(project)
+    options = ("--checkout", case.to, "--variables-to-update", json.dumps(dict(case.changes)))
+    done = run("cruft", "update", "--skip-apply-ask", *options, cwd=project, check=False)
+    found = {name: content for name, content in files(project).items() if name not in case.conflicts}
+    rest = {name: content for name, content in wanted.items() if name not in case.conflicts}
+    return done.returncode == 0 and unmerged(project) == case.conflicts.keys() and found == rest
+
+
+@pytest.mark.parametrize("case", CLEAN + CONFLICTS, ids=str)
+def test_what_plain_cruft_gets_right(
+    small: SmallTemplate,
+    born: Callable[..., Path],
+    tmp_path: Path,
+    case: Case,
+) -> None:
+    project = start(born, case, tmp_path)
+    assert cruft_gets_right(project, case, expected(small, case, tmp_path / "fresh")) == case.cruft

@@ -9,6 +9,7 @@ exit status 1.
 """
 
 import json
+import logging
 import sys
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def render(request: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    # It would tell of a refusal a second time, as a traceback.
+    logging.disable()
     try:
         render(Path(sys.argv[1]), Path(sys.argv[2]))
     except (CookiecutterException, TemplateError, ValueError, OSError) as error:

@@ -26,6 +26,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,10 @@ class Project:
         return git(self.folder, *command).splitlines()
 
 
-def check_git() -> None:
-    """Refuse to work without git, or with one that can't merge trees."""
+def check_tools() -> None:
+    """Refuse to work without cookiecutter or git, or with a git that can't merge trees."""
+    if not find_spec("cookiecutter"):
+        raise Refused(f"{sys.executable} has no cookiecutter: `make update` installs it and runs this")
     if not shutil.which("git"):
         raise Refused("git is not installed")
     version = git(Path.cwd(), "version")
@@ -548,11 +551,17 @@ class Application:
         self.tree = workshop.write(rest | {project.prefix + path: entry for path, entry in update.tree.items()})
 
     def check(self) -> None:
-        """Refuse when a file that git does not know is in the way."""
-        try:
-            git(self.project.folder, "read-tree", "--dry-run", "-m", "-u", "HEAD", self.tree)
-        except GitError as error:
-            raise Refused(f"git can't write the new files: {error}") from None
+        """Refuse when a file is in the way that git ignores: it would overwrite it without a word."""
+        taken = set()
+        for path in self.update.tree.keys() - self.project.tree.keys():
+            place = self.project.folder / path
+            folders = [folder for folder in place.parents if folder.is_relative_to(self.project.folder)]
+            taken |= {folder for folder in folders if folder.is_symlink() or folder.is_file()}
+            if place.is_symlink() or place.exists():
+                taken.add(place)
+        names = {path.relative_to(self.project.folder).as_posix() for path in taken}
+        if in_the_way := sorted(names - self.project.tree.keys()):
+            raise Refused(f"the new version brings files where git ignores some of yours: {', '.join(in_the_way)}")
 
     def to_work_tree(self) -> None:
         """Write the files and the index; files with a conflict are left unmerged."""
@@ -600,7 +609,7 @@ def parse_changes(text: str) -> Answers:
 
 def run(options: argparse.Namespace, folder: Path) -> tuple[int, str]:
     """Do what the command line asks for, with room for clones and renders in `folder`; return the status, and why."""
-    check_git()
+    check_tools()
     changes = parse_changes(options.vars)
     project = open_project(Path.cwd())
     if options.branch:
@@ -611,7 +620,8 @@ def run(options: argparse.Namespace, folder: Path) -> tuple[int, str]:
     if not update:
         return 0, "nothing new"
     application = Application(project, workshop, update)
-    application.check()
+    if not options.branch:
+        application.check()
     print(report(project, update), end="\n\n")
     if options.check:
         done = "this is what an update would do"
