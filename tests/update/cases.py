@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.conftest import run
-from tests.update.small import LOGO, TEAM, commit, edit
+from tests.update.projects import commit, edit
+from tests.update.small import LOGO, TEAM
 
 Edit = Callable[[Path], None]
 History = Callable[[Path], None]

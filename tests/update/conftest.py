@@ -9,7 +9,8 @@ import pytest
 
 from tests.combinations import ROOT
 from tests.conftest import Run, run
-from tests.update.small import SmallTemplate, commit, new_repository
+from tests.update.projects import commit, new_repository
+from tests.update.small import SmallTemplate
 
 UPDATE = ROOT / "{{cookiecutter.project_slug}}/tools/update.py"
 Update = Callable[..., Run]

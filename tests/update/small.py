@@ -4,13 +4,13 @@ Renders come from cookiecutter itself and are kept, one for each version and set
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from cookiecutter.main import cookiecutter
 
 from tests.conftest import run
+from tests.update.projects import commit, edit, new_repository
 
 FOLDER = "{{cookiecutter.slug}}"
 # What the template leaves to the team, as its pyproject.toml says.
@@ -201,29 +201,3 @@ class SmallTemplate:
             options = {"extra_context": answers, "no_input": True, "config_file": str(config)}
             cookiecutter(source, checkout=version, output_dir=str(place), **options)
         return next(place.iterdir())
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    """Replace `old` in a file that must hold it, once, and leave its line endings as they are."""
-    content = path.read_bytes()
-    assert old.encode() in content, f"{path} does not hold {old!r}"
-    path.write_bytes(content.replace(old.encode(), new.encode(), 1))
-
-
-def new_repository(folder: Path) -> None:
-    """Make a git repository of a folder, with an identity of its own: a fixture may run before there is one."""
-    run("git", "init", "--quiet", "--initial-branch=main", folder)
-    run("git", "config", "user.name", "Tester", cwd=folder)
-    run("git", "config", "user.email", "tester@example.com", cwd=folder)
-
-
-def commit(repository: Path, message: str) -> None:
-    """Commit everything."""
-    run("git", "add", "--all", cwd=repository)
-    run("git", "commit", "--quiet", "--message", message, cwd=repository)
-
-
-def copy(source: Path, target: Path) -> Path:
-    """Copy a folder with all that is in it, and return the copy."""
-    shutil.copytree(source, target, symlinks=True)
-    return target

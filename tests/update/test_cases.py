@@ -9,19 +9,8 @@ import pytest
 from tests.conftest import run
 from tests.update.cases import CLEAN, CONFLICTS, Case
 from tests.update.conftest import Update
-from tests.update.small import SmallTemplate, commit, copy
-
-Files = dict[str, tuple[bytes, bool]]
-
-
-def files(folder: Path) -> Files:
-    """Return all files of a project: content, and whether it is executable."""
-    found = {}
-    for path in folder.rglob("*"):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and not name.startswith(".git/") and name != ".cruft.json":
-            found[name] = (path.read_bytes(), bool(path.stat().st_mode & 0o100))
-    return found
+from tests.update.projects import Files, commit, copy, files, unmerged
+from tests.update.small import SmallTemplate
 
 
 def expected(small: SmallTemplate, case: Case, folder: Path) -> Files:
@@ -34,12 +23,6 @@ def expected(small: SmallTemplate, case: Case, folder: Path) -> Files:
                 (fresh / path.relative_to(first)).write_bytes(path.read_bytes())
     case.edit(fresh)
     return files(fresh)
-
-
-def unmerged(project: Path) -> set[str]:
-    """Return the files that git holds for unmerged."""
-    lines = run("git", "ls-files", "--unmerged", "-z", cwd=project).stdout.split("\0")
-    return {line.split("\t")[1] for line in lines if line}
 
 
 def start(born: Callable[..., Path], case: Case, folder: Path) -> Path:

@@ -11,36 +11,9 @@ import pytest
 
 from tests.conftest import run
 from tests.update.conftest import Update
-from tests.update.small import commit, copy, new_repository
+from tests.update.projects import commit, copy, new_repository, set_state, state_of
 
 Prepare = Callable[[Path], object]
-
-
-def state_of(project: Path) -> dict[str, object]:
-    """Return all that an update could touch: files, index, HEAD, references, work trees."""
-    found: dict[str, object] = {
-        path.relative_to(project).as_posix(): (path.read_bytes(), path.stat().st_mode)
-        for path in project.rglob("*")
-        if path.is_file() and ".git" not in path.relative_to(project).parts
-    }
-    for command in (
-        "ls-files --stage",
-        "rev-parse HEAD",
-        "symbolic-ref HEAD",
-        "for-each-ref",
-        "worktree list",
-        "stash",
-    ):
-        words = [*command.split(), "list"] if command == "stash" else command.split()
-        found[command] = run("git", *words, cwd=project, check=False).stdout
-    return found
-
-
-def set_state(project: Path, **changes: object) -> None:
-    """Change .cruft.json and commit it."""
-    path = project / ".cruft.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-    commit(project, "another state")
 
 
 def change(project: Path, name: str, text: str) -> None:
