@@ -7,8 +7,11 @@ ARGS ?=
 # Options for pytest, e.g. TESTS="-k cruft"
 TESTS ?=
 
-# Rendered projects bring their own settings.
-CODE := benchmarks hooks scripts tests
+# What a project receives as it is is checked here; the rest of it, rendered, has settings of its own.
+RECEIVED := '{{cookiecutter.project_slug}}'/src/service_runtime '{{cookiecutter.project_slug}}'/tools
+CODE := benchmarks hooks scripts tests $(RECEIVED)
+# Named, since the pyproject.toml next to what a project receives is a template.
+RUFF := .venv/bin/ruff --config pyproject.toml
 PIP := .venv/bin/pip --disable-pip-version-check install --quiet --no-deps --only-binary :all: --require-hashes
 
 .DEFAULT_GOAL := help
@@ -34,16 +37,16 @@ test: .venv/dev ## Run the whole test suite (LAB=0: without bringing up the lab;
 	@.venv/bin/python scripts/test.py $(TESTS)
 
 lint: .venv/dev ## Check style, types, scripts and workflows of this repository
-	.venv/bin/ruff check $(CODE)
-	.venv/bin/ruff format --check $(CODE)
+	$(RUFF) check $(CODE)
+	$(RUFF) format --check $(CODE)
 	.venv/bin/mypy
 	.venv/bin/shellcheck .ci/run tests/lab/lab
 	.venv/bin/zizmor --quiet --offline .github
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 format: .venv/dev ## Correct the style where a tool can
-	.venv/bin/ruff check --fix $(CODE)
-	.venv/bin/ruff format $(CODE)
+	$(RUFF) check --fix $(CODE)
+	$(RUFF) format $(CODE)
 
 locks: .venv/dev ## Make every lock file again and say what changed (PYPI_MIRROR= names another index)
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python scripts/locks.py

@@ -14,20 +14,14 @@ from pathlib import Path
 ANSWERS = json.loads({{cookiecutter | tojson | tojson}})  # type: ignore[arg-type, name-defined]  # noqa: F821
 # {% raw %} From here on this is plain Python; answers come in as the data above and are never part of the code.
 
-PACKAGE = f"src/{ANSWERS['package_name']}"
 # What each answer brings along: a file or folder here is deleted unless one of its answers was chosen.
 ONLY_FOR = {
     ".github": ("ci", {"github"}),
     ".gitlab-ci.yml": ("ci", {"gitlab"}),
-    f"{PACKAGE}/app.py": ("service_type", {"fastapi"}),
-    f"{PACKAGE}/server.py": ("service_type", {"fastapi"}),
-    "tests/test_app.py": ("service_type", {"fastapi"}),
-    "tests/test_server.py": ("service_type", {"fastapi"}),
-    "tests/slow_service.py": ("service_type", {"fastapi"}),
-    f"{PACKAGE}/worker.py": ("service_type", {"worker"}),
-    "tests/test_worker.py": ("service_type", {"worker"}),
-    "docker/build-backends.txt": ("build_image", {"full"}),
+    "tools/pins/build-backends.txt": ("build_image", {"full"}),
 }
+# What templates/services.jinja says of every service type, as data.
+SERVICES = Path(".services.json")
 MIRROR_FILES = ("docker/pip.conf", "docker/debian.sources")
 
 
@@ -49,6 +43,11 @@ def delete_unchosen() -> None:
     for name, (variable, answers) in ONLY_FOR.items():
         if not chosen(variable, answers):
             delete(Path(name))
+    for service, declared in json.loads(SERVICES.read_text(encoding="utf-8")).items():
+        if not chosen("service_type", {service}):
+            for name in declared["files"]:
+                delete(Path(name.replace("PACKAGE", ANSWERS["package_name"])))
+    delete(SERVICES)
     if chosen("mirror", {"none"}):
         for name in MIRROR_FILES:
             delete(Path(name))

@@ -1,31 +1,17 @@
-"""The entry point, in three steps: each relies on the one before, even while the rest is imported."""
+{%- from "services.jinja" import service with context -%}
+"""The entry point: `python -m {{ cookiecutter.package_name }}`."""
 
-from .init import fork_below_init
-from .stop import stop
-
-if __name__ == "__main__":
-    fork_below_init()
-    stop.listen()
-
-import logging
-
-from . import logs, settings
+from service_runtime import prepare
 
 if __name__ == "__main__":
-    logs.configure()
-    configuration = settings.load()
-    logging.getLogger().setLevel(configuration.log_level)
-    stop.timeout = configuration.shutdown_timeout
+    prepare()  # before the rest is imported: from here on signals are heard and errors are logged
 
-{% if cookiecutter.service_type == "fastapi" -%}
-from .app import app
-from .server import run
-
-if __name__ == "__main__":
-    run(configuration, app)
-{%- else -%}
-from .worker import job, run
+from service_runtime.{{ service.runtime.module }} import {{ service.runtime.function }}
+from service_runtime.settings import load
+{% for line in ["from ." ~ service.code.module ~ " import " ~ service.code.function, "from .settings import Settings"] | sort %}
+{{ line }}
+{%- endfor %}
 
 if __name__ == "__main__":
-    run(configuration, job)
-{%- endif %}
+    settings = load(Settings)
+    {{ service.runtime.function }}({{ service.code.function }}(settings), settings)

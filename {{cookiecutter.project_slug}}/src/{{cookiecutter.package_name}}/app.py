@@ -1,26 +1,17 @@
 """The HTTP API."""
 
-from fastapi import FastAPI, Response, status
+from fastapi import FastAPI
 
-from .stop import stop
+from service_runtime.probes import probes
+
+from .settings import Settings
 
 
-def create_app() -> FastAPI:
+def create_app(settings: Settings) -> FastAPI:
     """Return the application, with its routes."""
     app = FastAPI()
-
-    @app.get("/healthz")
-    async def alive() -> str:
-        """Tell that the process is alive."""
-        return "alive"
-
-    @app.get("/readyz")
-    async def ready(response: Response) -> str:
-        """Tell whether the service can take requests: no (503) once a stop is requested. Add your needs."""
-        if stop.requested:
-            response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-            return "stopping"
-        return "ready"
+    app.include_router(probes())  # /healthz and /readyz; give it a check of what the service needs to be ready
+    app.state.settings = settings  # in a route: request.app.state.settings
 
     @app.get("/greeting")
     async def greeting(name: str = "World") -> dict[str, str]:
@@ -28,7 +19,3 @@ def create_app() -> FastAPI:
         return {"message": f"Hello, {name}!"}
 
     return app
-
-
-# Made on import, so that all it takes is imported then, and compiled when the image is built.
-app = create_app()

@@ -1,62 +1,11 @@
-"""Settings, read from environment variables of the same names in capitals."""
+{%- from "services.jinja" import service with context -%}
+"""The settings of the service: environment variables of the same names in capitals."""
 
-import os
-import sys
-from typing import Annotated, Literal, get_args
-
-from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
-
-LEVELS = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+from service_runtime.settings import {{ service.settings }}
 
 
-class Settings(BaseSettings):
-    """The settings of the service; each description says what is allowed. A secret is a SecretStr."""
+class Settings({{ service.settings }}):
+    """What the service can be told. Give each setting a type; without a default it is required. For example:
 
-    model_config = SettingsConfigDict(frozen=True)
-
-    log_level: Annotated[
-        LEVELS, BeforeValidator(str.upper), Field(description=" ".join(get_args(LEVELS)))
-    ] = "INFO"
-    # Below the 30 s after which Kubernetes kills.
-    shutdown_timeout: Annotated[float, Field(ge=2, le=3600, description="seconds, from 2 to 3600")] = 20
-{%- if cookiecutter.service_type == "fastapi" %}
-    # All interfaces: a container's loopback interface can't be reached from outside.
-    host: Annotated[str, Field(min_length=1, description="an address to listen on")] = "0.0.0.0"  # noqa: S104
-    # healthcheck.py has the same default.
-    port: Annotated[int, Field(ge=1, le=65535, description="a port number, from 1 to 65535")] = 8000
-{%- else %}
-    # Between two jobs.
-    interval: Annotated[float, Field(ge=0, le=86400, description="seconds, from 0 to 86400")] = 10
-    # Without a sign of life, until the health check fails.
-    heartbeat_max_age: Annotated[float, Field(ge=1, le=86400, description="seconds, from 1 to 86400")] = 60
-{%- endif %}
-
-
-def load(kind: type[Settings] = Settings) -> Settings:
-    """Return the settings that the environment gives.
-
-    Wrong ones end the process with exit status 2 and one line on stderr: the variable, what was given (but
-    never a secret), what is allowed.
+    database_url: Annotated[SecretStr, Field(description="postgresql://user:password@host/name")]
     """
-    try:
-        return kind()
-    except ValidationError as error:
-        reasons = "; ".join(_explain(kind, detail) for detail in error.errors())
-    except SettingsError as error:  # a list or dictionary that is no JSON
-        reasons = str(error)
-    print("wrong settings:", reasons, file=sys.stderr)
-    sys.exit(2)
-
-
-def _explain(kind: type[Settings], detail: ErrorDetails) -> str:
-    """Return what is wrong, for a person to read."""
-    if not detail["loc"]:  # the settings as a whole
-        return detail["msg"]
-    field = str(detail["loc"][0])
-    name, allowed = field.upper(), kind.model_fields[field]
-    given = {variable.upper(): repr(value) for variable, value in os.environ.items()}
-    if name in given and "Secret" in str(allowed.annotation):
-        given[name] = "wrong"
-    return f"{name} is {given.get(name, 'missing')}, allowed: {allowed.description}"

@@ -1,6 +1,6 @@
 """Show what a build of this project would use, how fast it answers, and what to change: `make doctor`.
 
-Reads the settings as the build does (docker/mirror.py); needs nothing but Python, so it works before
+Reads the settings as the build does (tools/build/mirror.py); needs nothing but Python, so it works before
 `make install`. The environment counts as for `make`: PYPI_MIRROR, DEBIAN_MIRROR, MIRROR_FALLBACK, REGISTRY,
 DEBIAN_SUITE, and DOCKER for the program that builds.
 
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urljoin
 
-import mirror
+from build import mirror
 
 ROOT = Path(__file__).resolve().parent.parent
 # What the sources are tried with: every build downloads it.
@@ -104,7 +104,7 @@ def tools(report: Report) -> None:
     report.row("Python", platform.python_version(), sys.executable)
     for name in ("uv", "poetry"):
         pinned = re.search(
-            rf"^{name}==([^\s;]+)", (ROOT / "docker" / f"{name}.txt").read_text("utf-8"), re.MULTILINE
+            rf"^{name}==([^\s;]+)", (ROOT / "tools/pins" / f"{name}.txt").read_text("utf-8"), re.MULTILINE
         )
         wanted = pinned[1] if pinned else "?"
         found = re.search(r"\d+\.\d[\w.]*", printed(str(ROOT / ".tools/bin" / name), "--version"))
@@ -117,7 +117,7 @@ def engine(report: Report, docker: str) -> None:
     """Show whether the program `docker` (or podman) answers, and whether the base image can be had."""
     podman = Path(docker).name == "podman"
     name, needed = ("podman", (5, 4)) if podman else ("docker", (23, 0))
-    told = json.loads(printed(docker, "version", "--format", "{{ '{{json .}}' }}") or "{}")
+    told = json.loads(printed(docker, "version", "--format", "{{json .}}") or "{}")
     version = str((told.get("Client" if podman else "Server") or {}).get("Version", ""))
     report.row(name, version or "does not answer")
     if not version:
@@ -152,11 +152,7 @@ def lock(report: Report) -> None:
     elif not poetry.exists():
         state = "not checked before 'make install'"
     else:
-        state = (
-            "fits pyproject.toml"
-            if printed(str(poetry), "check", "--lock")
-            else "DOES NOT FIT pyproject.toml"
-        )
+        state = "fits pyproject.toml" if printed(str(poetry), "check", "--lock") else "DOES NOT FIT pyproject.toml"
     report.row("poetry.lock", state)
     if state.isupper() or "NOT FIT" in state:
         report.problem("the build stops at poetry.lock: run 'make lock' and commit the file", fatal=True)
@@ -174,7 +170,7 @@ def file_url(page: str, body: bytes, prefix: str) -> str:
 
 def time_index(url: str, env: dict[str, str]) -> Timing:
     """Time a page and a wheel of the package index `url`; the wheel must have the hash that is pinned."""
-    pins = (ROOT / "docker/poetry.txt").read_text(encoding="utf-8")
+    pins = (ROOT / "tools/pins/poetry.txt").read_text(encoding="utf-8")
     pinned = re.search(rf"^{SAMPLE}==([^\s;]+)((?:.*\\\n)*.*)", pins, re.MULTILINE)
     version, hashes = (pinned[1], pinned[2]) if pinned else ("?", "")
     page = f"{url.rstrip('/')}/{SAMPLE}/"
@@ -190,7 +186,7 @@ def time_index(url: str, env: dict[str, str]) -> Timing:
     except mirror.SourceError as error:
         return Timing(url, why=str(error))
     if hashlib.sha256(wheel).hexdigest() not in hashes:
-        return Timing(url, why=f"WRONG HASH: {file} is not the file that docker/poetry.txt pins")
+        return Timing(url, why=f"WRONG HASH: {file} is not the file that tools/pins/poetry.txt pins")
     return Timing(url, paged - begin, time.monotonic() - paged)
 
 
@@ -222,9 +218,7 @@ def compare(report: Report, what: str, switch: str, timings: list[Timing], *, ne
     elif reasons:
         report.problem(f"{what}: {reasons}. Builds use what is left; to leave it out: {switch}=", fatal=False)
     elif len(good) > 1 and sum(good[0][1:3]) > sum(good[1][1:3]):
-        report.problem(
-            f"{what}: upstream is faster from here than the mirror; to leave it out: {switch}=", fatal=False
-        )
+        report.problem(f"{what}: upstream is faster from here than the mirror; to leave it out: {switch}=", fatal=False)
 
 
 def sources(report: Report, docker: str) -> None:
@@ -242,9 +236,7 @@ def sources(report: Report, docker: str) -> None:
             lists = [ROOT / "docker" / f"apt-{stage}.txt" for stage in ("build", "runtime")]
             needed = any(mirror.packages(path) for path in lists)
             if not needed:
-                report.row(
-                    "", "no package is asked for: docker/apt-build.txt and docker/apt-runtime.txt are empty"
-                )
+                report.row("", "no package is asked for: docker/apt-build.txt and docker/apt-runtime.txt are empty")
         if setting.url:
             timings.append(time_source(setting.url, env))
         if upstream and (fallback or not setting.url):

@@ -1,32 +1,6 @@
-{% if cookiecutter.service_type == "fastapi" -%}
-"""Is the service alive? `python -m` with the name of this module exits with 0 or 1, and prints one line why.
+"""The sign of life of a worker. `python -m` with the name of this module tells by 0 or 1 and one line if there is one.
 
-It runs every few seconds for as long as the service does: standard library only, and little of it.
-"""
-
-import os
-import socket
-import sys
-
-TIMEOUT = 1.5  # seconds
-
-
-def check() -> tuple[bool, str]:
-    """Return whether GET /healthz on PORT answers 200 in time, and why."""
-    try:
-        port = int(os.environ.get("PORT", "8000"))
-        with socket.socket() as connection:
-            connection.settimeout(TIMEOUT)
-            connection.connect(("127.0.0.1", port))
-            connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
-            status = connection.recv(len("HTTP/1.1 200")).decode("latin-1")
-    except (OSError, ValueError) as error:
-        return False, f"no answer: {error}"
-    return status.endswith(" 200"), f"answered {status!r}"
-{%- else -%}
-"""Is the worker alive? `python -m` with the name of this module exits with 0 or 1, and prints one line why.
-
-It runs every few seconds for as long as the worker does: standard library only, and little of it.
+That runs every few seconds for as long as the worker does: standard library only, and little of it.
 """
 
 import os
@@ -35,7 +9,7 @@ import time
 from pathlib import Path
 
 # The one place that is writable in a read-only container.
-HEARTBEAT = Path(os.environ.get("TMPDIR", "/tmp"), f"{__package__}.heartbeat")  # noqa: S108
+HEARTBEAT = Path(os.environ.get("TMPDIR", "/tmp"), "service.heartbeat")  # noqa: S108
 
 
 class Heartbeat:
@@ -63,7 +37,6 @@ def check() -> tuple[bool, str]:
     except (OSError, ValueError) as error:
         return False, f"no heartbeat: {error}"
     return left >= 0, f"heartbeat due in {left:.1f} s"
-{%- endif %}
 
 
 if __name__ == "__main__":

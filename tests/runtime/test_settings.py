@@ -1,46 +1,56 @@
+import logging
 from typing import Annotated, Self
 
 import pytest
 from pydantic import Field, SecretStr, model_validator
 
-from {{ cookiecutter.package_name }}.settings import Settings, load
+from service_runtime.settings import ServerSettings, Settings, WorkerSettings, load
+from service_runtime.stop import stop
+
+KINDS = [Settings, ServerSettings, WorkerSettings]
 
 
-def test_every_setting_has_a_default_and_says_what_is_allowed() -> None:
-    assert load() == Settings()
-    assert all(field.description for field in Settings.model_fields.values())
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_setting_has_a_default_and_says_what_is_allowed(kind: type[Settings]) -> None:
+    assert load(kind) == kind()
+    assert all(field.description for field in kind.model_fields.values())
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "debug")
     monkeypatch.setenv("SHUTDOWN_TIMEOUT", "5")
-    assert (load().log_level, load().shutdown_timeout) == ("DEBUG", 5)
+    settings = load(Settings)
+    assert (settings.log_level, settings.shutdown_timeout) == ("DEBUG", 5)
+
+
+def test_settings_take_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "error")
+    monkeypatch.setenv("SHUTDOWN_TIMEOUT", "5")
+    load(Settings).apply()
+    assert (logging.getLogger().level, stop.timeout) == (logging.ERROR, 5)
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("kind", "name", "value"),
     [
-        ("LOG_LEVEL", "loud"),
-        ("SHUTDOWN_TIMEOUT", "0"),
-{%- if cookiecutter.service_type == "fastapi" %}
-        ("HOST", ""),
-        ("PORT", "abc"),
-        ("PORT", "70000"),
-{%- else %}
-        ("INTERVAL", "-1"),
-        ("INTERVAL", "nan"),
-        ("HEARTBEAT_MAX_AGE", "soon"),
-{%- endif %}
+        (Settings, "LOG_LEVEL", "loud"),
+        (Settings, "SHUTDOWN_TIMEOUT", "0"),
+        (ServerSettings, "HOST", ""),
+        (ServerSettings, "PORT", "abc"),
+        (ServerSettings, "PORT", "70000"),
+        (WorkerSettings, "INTERVAL", "-1"),
+        (WorkerSettings, "INTERVAL", "nan"),
+        (WorkerSettings, "HEARTBEAT_MAX_AGE", "soon"),
     ],
 )
 def test_a_wrong_setting_ends_the_process_with_one_line(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: type[Settings], name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as end:
-        load()
+        load(kind)
     assert end.value.code == 2
-    allowed = Settings.model_fields[name.lower()].description
+    allowed = kind.model_fields[name.lower()].description
     assert capsys.readouterr().err == f"wrong settings: {name} is {value!r}, allowed: {allowed}\n"
 
 

@@ -4,8 +4,8 @@
     python mirror.py apt LIST            apt-get install the Debian packages that the file LIST names
 
 Where the addresses come from, first match first; empty means upstream:
-    PyPI     PYPI_MIRROR, else `index-url` in pip.conf beside this file
-    Debian   DEBIAN_MIRROR, else `URIs` in debian.sources beside this file
+    PyPI     PYPI_MIRROR, else `index-url` in docker/pip.conf
+    Debian   DEBIAN_MIRROR, else `URIs` in docker/debian.sources
 MIRROR_FALLBACK=0 means the mirror or nothing (closed networks). The build secrets `netrc` (credentials) and
 `ca` (a private certificate authority) are read from /run/secrets.
 
@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
-HERE = Path(__file__).resolve().parent
+DOCKER = Path(__file__).resolve().parents[2] / "docker"
 SECRETS = Path("/run/secrets")
 BASE_SOURCES = Path("/etc/apt/sources.list.d")
 SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -61,11 +61,10 @@ ADVICE = {
         "(an image with a compiler; see README.md)"
     ),
     r"requirements from `(build-system.requires|setup.py)`(?s:.*)unsatisfiable": (
-        "what builds a package is pinned in docker/build-backends.txt: change or delete its line there"
+        "what builds a package is pinned in tools/pins/build-backends.txt: change or delete its line there"
     ),
     r"Unable to locate package (\S+)|Package '?(\S+?)'? has no installation candidate": (
-        "Debian has no package of that name in this release: "
-        "correct docker/apt-build.txt or docker/apt-runtime.txt"
+        "Debian has no package of that name in this release: correct docker/apt-build.txt or docker/apt-runtime.txt"
     ),
 }
 
@@ -102,7 +101,7 @@ def pip_conf() -> dict[str, str]:
     """Return the settings in pip.conf, none without one. Raises SettingError when it can't be read."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read(HERE / "pip.conf", encoding="utf-8")
+        parser.read(DOCKER / "pip.conf", encoding="utf-8")
     except configparser.Error as error:
         raise SettingError(f"docker/pip.conf can't be read: {error}") from None
     return {key: value for section in parser.sections() for key, value in parser.items(section)}
@@ -110,7 +109,7 @@ def pip_conf() -> dict[str, str]:
 
 def sources() -> str:
     """Return debian.sources without its comments; empty when there is no such file."""
-    path = HERE / "debian.sources"
+    path = DOCKER / "debian.sources"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     return "".join(line for line in lines if not line.startswith("#"))
 
@@ -141,9 +140,7 @@ def pypi(env: Mapping[str, str]) -> Setting:
 def debian(env: Mapping[str, str]) -> Setting:
     """Return the Debian archive to use. Raises SettingError when a setting is unsafe."""
     if unsafe := re.search(r"^(Trusted|Allow-\S+): *yes", sources(), re.MULTILINE | re.IGNORECASE):
-        raise SettingError(
-            f"{unsafe[0]!r} in docker/debian.sources would switch apt's signature checks off; remove it"
-        )
+        raise SettingError(f"{unsafe[0]!r} in docker/debian.sources would switch apt's signature checks off; remove it")
     if "DEBIAN_MIRROR" in env:
         setting = Setting(env["DEBIAN_MIRROR"], "DEBIAN_MIRROR")
     else:
@@ -168,9 +165,7 @@ def check(setting: Setting, env: Mapping[str, str]) -> None:
         )
     if parts.scheme == "http":
         if credentials(parts.hostname or "", env):
-            raise SettingError(
-                f"{setting.url} is plain http: credentials (netrc) could be read on the way; use https"
-            )
+            raise SettingError(f"{setting.url} is plain http: credentials (netrc) could be read on the way; use https")
         say(f"{setting.url} is plain http: hashes and signatures decide what is accepted")
 
 
@@ -199,9 +194,7 @@ def credentials(host: str, env: Mapping[str, str]) -> tuple[str, str] | None:
     try:
         found = netrc.netrc(path).authenticators(host) if path.is_file() else None
     except (netrc.NetrcParseError, OSError) as error:
-        raise SettingError(
-            f"the credentials in {path} can't be read: {getattr(error, 'msg', error)}"
-        ) from None
+        raise SettingError(f"the credentials in {path} can't be read: {getattr(error, 'msg', error)}") from None
     return (found[0], found[2] or "") if found else None
 
 
@@ -228,9 +221,7 @@ def fetch(url: str, env: Mapping[str, str], *, size: int = -1, seconds: float = 
         try:
             trust = ssl.create_default_context(cafile=ca_bundle(Path(folder), env))
         except (ssl.SSLError, OSError) as error:
-            raise SettingError(
-                f"the certificate authorities (build secret 'ca') can't be read: {error}"
-            ) from None
+            raise SettingError(f"the certificate authorities (build secret 'ca') can't be read: {error}") from None
     opener = urllib.request.build_opener(
         urllib.request.HTTPSHandler(context=trust), urllib.request.HTTPBasicAuthHandler(passwords)
     )
@@ -329,9 +320,7 @@ def reason(output: str) -> str:
     lines = [line.strip(" |\t") for line in output.splitlines() if line.strip()]
     found = [match[1] or match[2] for line in lines if (match := TELLING.match(line))]
     found = found or lines or ["it said nothing"]
-    return "; ".join(
-        dict.fromkeys(textwrap.shorten(line, 300, placeholder=" ...") for line in (found[0], found[-1]))
-    )
+    return "; ".join(dict.fromkeys(textwrap.shorten(line, 300, placeholder=" ...") for line in (found[0], found[-1])))
 
 
 def with_fallback(setting: Setting, download: Callable[[str], None]) -> None:

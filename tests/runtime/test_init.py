@@ -3,13 +3,13 @@ from collections.abc import Callable
 
 import pytest
 
-from .helpers import PACKAGE, Process, wait_for
+from tests.runtime.processes import Process, wait_for
 
 # `other` becomes a child of the init: such are the orphans that the kernel hands to PID 1.
-SCRIPT = f"""
+SCRIPT = """
 import os, signal, subprocess, sys, time
 from unittest import mock
-from {PACKAGE}.init import fork_below_init
+from service_runtime.init import fork_below_init
 
 other = subprocess.Popen(["sleep", "0.2"])
 with mock.patch("os.getpid", return_value=1):
@@ -20,7 +20,7 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 
 def test_nothing_happens_without_being_pid_1(start: Callable[..., Process]) -> None:
     script = "import os; pid = os.getpid(); fork_below_init(); assert os.getpid() == pid"
-    assert start("-c", f"from {PACKAGE}.init import fork_below_init; {script}").result() == (0, [], "")
+    assert start("-c", f"from service_runtime.init import fork_below_init; {script}").result() == (0, [], "")
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ import uvloop
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from .settings import Settings
-from .stop import stop
+from service_runtime.settings import ServerSettings
+from service_runtime.stop import stop
 
 LINGER = 0.15  # seconds that an idle connection is kept after a stop, for a request that is on its way
 HANDSHAKE = 0.05  # seconds for a connection that is just being made
@@ -28,11 +28,12 @@ TICK = 0.01  # seconds between two looks at the connections
 logger = logging.getLogger(__name__)
 
 
-def run(settings: Settings, app: ASGIApp) -> None:
-    """Serve `app` until a stop is requested.
+def serve(app: ASGIApp, settings: ServerSettings) -> None:
+    """Serve `app` until a stop is requested, then end the process.
 
-    Exits with status 1 when requests had to be cut off, with 3 when the port is taken or the start fails.
+    Exit status 0; 1 when requests had to be cut off, 3 when the port is taken or the start fails.
     """
+    settings.apply()
     config = uvicorn.Config(
         closing(app),
         host=settings.host,
@@ -51,7 +52,7 @@ def run(settings: Settings, app: ASGIApp) -> None:
     server = Server(config)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.serve([config.bind_socket()]))
-    sys.exit(server.cut_off)
+    sys.exit(1 if server.cut_off else 0)
 
 
 def closing(app: ASGIApp) -> ASGIApp:

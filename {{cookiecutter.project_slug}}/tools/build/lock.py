@@ -16,11 +16,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
 from poetry.core.masonry.api import prepare_metadata_for_build_wheel
 from poetry.core.packages.package import Package
 from poetry.packages.locker import Locker
 
-MAIN = "main"
+MAIN = canonicalize_name("main")
 REMEDY = "run 'make lock' and commit the file"
 
 
@@ -85,8 +86,10 @@ def main(arguments: list[str]) -> None:
         text = requirements(locker)
     except (RuntimeError, ValueError) as error:
         sys.exit(f"poetry.lock can't be read: {error}")
-    prepare_metadata(project.get("tool", {}).get("poetry", {}), arguments[1])
-    Path(arguments[0]).write_text(text, encoding="utf-8")
+    file, folder = map(Path, arguments)
+    folder.mkdir(parents=True, exist_ok=True)
+    prepare_metadata(project.get("tool", {}).get("poetry", {}), str(folder))
+    file.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

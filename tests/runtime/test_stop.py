@@ -3,12 +3,12 @@ from collections.abc import Callable
 
 import pytest
 
-from .helpers import PACKAGE, Process
+from tests.runtime.processes import Process
 
 # Many short sleeps, since Python handles a signal that comes just before a sleep begins only after it.
-SCRIPT = f"""
+SCRIPT = """
 import sys, time
-from {PACKAGE}.stop import stop
+from service_runtime.stop import stop
 stop.timeout = float(sys.argv[1])
 stop.listen()
 print(1, flush=True)
@@ -20,9 +20,7 @@ while True: time.sleep(0.01)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_the_process_at_once(
-    start: Callable[..., Process], number: signal.Signals
-) -> None:
+def test_a_second_signal_ends_the_process_at_once(start: Callable[..., Process], number: signal.Signals) -> None:
     process = start("-c", SCRIPT, "60")
     for _ in range(2):
         process.read_line()

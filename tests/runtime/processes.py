@@ -1,4 +1,4 @@
-"""Helpers of the tests: Python processes, and their logs."""
+"""Python processes, and their logs."""
 
 import json
 import os
@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PACKAGE = "{{ cookiecutter.package_name }}"
+import service_runtime
+
+SOURCES = str(Path(service_runtime.__file__).parents[1])
 
 
 class Result(NamedTuple):
@@ -27,7 +29,7 @@ class Process(subprocess.Popen[str]):
         """Start Python with `arguments` and further environment variables."""
         super().__init__(
             [sys.executable, *arguments],
-            env={**os.environ, **environment},
+            env={**os.environ, "PYTHONPATH": SOURCES, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -38,7 +40,7 @@ class Process(subprocess.Popen[str]):
         assert self.stdout
         return next(line.rstrip() for line in self.stdout if text in line)
 
-    def result(self, timeout: float = 5) -> Result:
+    def result(self, timeout: float = 60) -> Result:
         """Wait for the end, for `timeout` seconds at most; each line on stdout must be a JSON object."""
         output, errors = self.communicate(timeout=timeout)
         return Result(self.returncode, logged(output), errors)
@@ -50,8 +52,8 @@ def logged(output: str) -> list[dict[str, Any]]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until `condition` holds, for 10 s at most."""
-    deadline = time.monotonic() + 10
+    """Wait until `condition` holds, for a minute at most."""
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

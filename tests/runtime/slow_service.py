@@ -1,0 +1,42 @@
+"""A service with endpoints that are slow or broken: for test_server.py."""
+
+import asyncio
+import os
+import time
+
+from service_runtime import prepare
+
+prepare()
+
+from fastapi import FastAPI
+
+from service_runtime import server
+from service_runtime.probes import probes
+from service_runtime.settings import ServerSettings, load
+
+app = FastAPI()
+app.include_router(probes())
+
+
+@app.get("/greeting")
+async def greeting() -> str:
+    return "hello"
+
+
+@app.get("/sleep/{seconds}")
+async def sleep(seconds: float) -> None:
+    await asyncio.sleep(seconds)
+
+
+@app.get("/hang/{seconds}")
+def hang(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@app.get("/broken")
+async def broken() -> None:
+    raise RuntimeError("broken")
+
+
+server.LINGER = float(os.environ.get("TEST_LINGER", server.LINGER))
+server.serve(app, load(ServerSettings))

@@ -1,0 +1,34 @@
+"""What a service runs on: start, stop, settings, logs, health. It is the template's: don't edit it, updates reach it.
+
+    service_runtime.prepare()             first in `__main__.py`: signals, logs, and an init when it is PID 1
+    service_runtime.settings              Settings (ServerSettings, WorkerSettings) to inherit from; load() reads them
+    service_runtime.stop                  `stop.requested` tells whether the service has been asked to stop
+
+A service with an HTTP API has these as well:
+
+    service_runtime.server.serve()        serve an ASGI application until a stop, without losing a request
+    service_runtime.probes.probes()       the routes /healthz and /readyz
+    python -m service_runtime.healthcheck the image's health check
+
+And a worker these:
+
+    service_runtime.loop.run()            do one job after the other until a stop
+    python -m service_runtime.heartbeat   the image's health check
+"""
+
+from service_runtime.init import fork_below_init
+from service_runtime.stop import stop
+
+
+def prepare() -> None:
+    """Get this process ready to be a service. Call it before anything heavy is imported.
+
+    As PID 1 it forks: see `init`. From then on SIGTERM and SIGINT ask for a stop, and every log line, warning and
+    uncaught exception is a JSON object on stdout.
+    """
+    fork_below_init()
+    stop.listen()
+    # Not at the top: the init would keep it in memory, and a signal that comes during the import would not be heard.
+    from service_runtime import logs
+
+    logs.configure()

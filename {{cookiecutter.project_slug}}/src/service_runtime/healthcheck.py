@@ -1,0 +1,30 @@
+"""Is the service alive? `python -m` with the name of this module exits with 0 or 1, and prints one line why.
+
+It runs every few seconds for as long as the service does: standard library only, and little of it.
+"""
+
+import os
+import socket
+import sys
+
+TIMEOUT = 1.5  # seconds
+
+
+def check() -> tuple[bool, str]:
+    """Return whether GET /healthz on PORT answers 200 in time, and why."""
+    try:
+        port = int(os.environ.get("PORT", "8000"))
+        with socket.socket() as connection:
+            connection.settimeout(TIMEOUT)
+            connection.connect(("127.0.0.1", port))
+            connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+            status = connection.recv(len("HTTP/1.1 200")).decode("latin-1")
+    except (OSError, ValueError) as error:
+        return False, f"no answer: {error}"
+    return status.endswith(" 200"), f"answered {status!r}"
+
+
+if __name__ == "__main__":
+    healthy, reason = check()
+    print("healthy:" if healthy else "unhealthy:", reason)
+    sys.exit(not healthy)

@@ -1,0 +1,42 @@
+"""The loop of a worker: one job after the other, until a stop is requested."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from service_runtime.heartbeat import Heartbeat
+from service_runtime.settings import WorkerSettings
+from service_runtime.stop import stop
+
+TICK = 0.1  # seconds between two looks at `stop` while waiting
+
+GoOn = Callable[[], bool]
+Job = Callable[[GoOn], None]
+
+logger = logging.getLogger(__name__)
+
+
+def run(job: Job, settings: WorkerSettings) -> None:
+    """Do jobs, `settings.interval` seconds apart, until a stop is requested; finish the one in hand first.
+
+    A job is called with a function that it calls between the steps of long work: this shows that the worker is alive.
+    Once it returns False, a stop is requested: the job finishes within `shutdown_timeout`, or gives back what is left.
+    An exception in a job is logged, and the next one comes after the usual wait.
+    """
+    settings.apply()
+    heartbeat = Heartbeat(settings.heartbeat_max_age)
+
+    def go_on() -> bool:
+        heartbeat.beat()
+        return not stop.requested
+
+    logger.info("started")
+    while go_on():
+        try:
+            job(go_on)
+        except Exception:
+            logger.exception("job failed")
+        due = time.monotonic() + settings.interval
+        while go_on() and time.monotonic() < due:
+            time.sleep(TICK)
+    logger.info("stopped")

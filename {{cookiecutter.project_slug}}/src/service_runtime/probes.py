@@ -1,0 +1,35 @@
+"""The two questions that whoever runs the service asks it: is it alive, and is it ready?"""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter, Response, status
+
+from service_runtime.stop import stop
+
+Check = Callable[[], Awaitable[bool]]
+
+
+def probes(*checks: Check) -> APIRouter:
+    """Return the routes /healthz and /readyz.
+
+    /healthz answers 200 while the process is alive. /readyz tells whether the service can take requests: it answers 503
+    once a stop is requested, or while one of the `checks` (of a database, say) returns False.
+    """
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/healthz")
+    async def alive() -> str:
+        return "alive"
+
+    @router.get("/readyz")
+    async def ready(response: Response) -> str:
+        if stop.requested:
+            answer = "stopping"
+        elif not all([await check() for check in checks]):
+            answer = "not ready"
+        else:
+            return "ready"
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+        return answer
+
+    return router
