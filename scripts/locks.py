@@ -28,6 +28,8 @@ TOOLS = {
     "uv": ["uv"],
     "poetry": ["poetry", "poetry-plugin-pypi-mirror"],
     "sbom": ["cyclonedx-bom"],
+    # Renders the template's old and new version for `make update`.
+    "cookiecutter": ["cookiecutter"],
     # What packages without a wheel are built with, most often.
     "build-backends": ["flit-core", "hatchling", "pdm-backend", "poetry-core", "setuptools", "setuptools-scm", "wheel"],
 }
