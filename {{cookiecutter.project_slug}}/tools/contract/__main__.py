@@ -17,6 +17,7 @@ from contract.plugin import examine, promise
 COLOURS = {"held": 32, "FAILED": 31, "EXCEPTED": 33, "not judged": 33}
 # Without the options that the project has for its own tests.
 OPTIONS = ["--config-file", os.devnull, "--rootdir", ".", "-p", "contract.plugin", "-p", "no:cacheprovider"]
+OWN_POINTS = Path("tests/image")
 
 
 class Judge:
@@ -74,11 +75,13 @@ def main(arguments: list[str]) -> int:
     image, *options = arguments
     try:
         examine(image)
-    except (Unusable, OSError) as error:  # OSError: no such engine, not the project's folder
+    except Unusable as error:
         print(f"{image} can't be examined: {error}", file=sys.stderr)
         return 2
-    places = [str(path) for path in (Path(__file__).parent, Path("tests/image")) if path.exists()]
-    options = [*OPTIONS, "--image", image, *options, *places]
+    options = [*OPTIONS, "--image", image, *options, str(Path(__file__).parent)]
+    if OWN_POINTS.exists():
+        # Without tests/conftest.py, which is for tests of the code.
+        options += ["--confcutdir", str(OWN_POINTS), str(OWN_POINTS)]
     judge = Judge()
     if status := judge.run(*options, "--collect-only"):
         reason = "no point has such a name" if status == pytest.ExitCode.NO_TESTS_COLLECTED else "see above"

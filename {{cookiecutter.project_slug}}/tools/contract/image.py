@@ -99,18 +99,21 @@ class Image:
     """The image of the project in the current folder; what points find out about it, it finds out once."""
 
     def __init__(self, name: str) -> None:
-        """Read the project's files, and ask the engine. Raises Unusable, or OSError for what is not there."""
+        """Read the project's files, and ask the engine. Raises Unusable."""
         self.name = name
-        self.pyproject = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
-        self.lock = tomllib.loads(Path("poetry.lock").read_text(encoding="utf-8"))
+        try:
+            self.pyproject = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+            self.lock = tomllib.loads(Path("poetry.lock").read_text(encoding="utf-8"))
+            inspected = json.loads(output("image", "inspect", name))[0]
+        except (Broken, OSError) as error:
+            hint = (
+                f"Run this in the project's folder, after `make image`, with an engine: {ENGINE}, or what DOCKER names."
+            )
+            raise Unusable(f"{error}\n{hint}") from error
         self.terms: dict[str, Any] = self.pyproject.get("tool", {}).get("image-contract", {})
         if wrong := errors(self.terms):
             raise Unusable("\n    ".join(["pyproject.toml, [tool.image-contract]:", *wrong]))
         self.settings = [f"--env={name}={value}" for name, value in self.terms["settings"].items()]
-        try:
-            inspected = json.loads(output("image", "inspect", name))[0]
-        except Broken as error:
-            raise Unusable(str(error)) from error
         self.config: dict[str, Any] = inspected["Config"]
         # Where Podman has it, too.
         self.health: dict[str, Any] = self.config.get("Healthcheck") or inspected.get("Healthcheck") or {}

@@ -34,7 +34,11 @@ def no_file(request: pytest.FixtureRequest, image: Image) -> NoFile:
         excepted = {pattern: like(found, pattern) for pattern in reasons}
         none_of([path for path in found if not any(path in paths for paths in excepted.values())])
         for pattern, paths in excepted.items():
-            seen += f"; except {', '.join(paths)}: {reasons[pattern]}" if paths else f"; no exception {pattern} needed"
+            seen += (
+                f"; except {', '.join(paths)}: {reasons[pattern]}"
+                if paths
+                else f"; no {pattern}: its exception is no longer needed"
+            )
         return seen
 
     return judge

@@ -1,4 +1,4 @@
-"""How the service ends while it has something in hand, and how it shows that it hangs."""
+"""How the service shows that it hangs, and how it ends while it has something in hand."""
 
 import time
 
