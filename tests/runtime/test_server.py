@@ -79,6 +79,25 @@ def test_a_request_that_takes_too_long_is_cut_off(serve: Callable[..., Service])
     assert line["requests"] == 1
 
 
+def test_a_load_balancer_has_the_delay_to_see_the_stop(serve: Callable[..., Service]) -> None:
+    service = serve(SLOW_SERVICE, SHUTDOWN_DELAY="3600")
+    service.process.terminate()
+    wait_for(lambda: service.get("/readyz")[0] == 503)
+    for _ in range(50):
+        time.sleep(0.02)
+        assert service.get("/greeting") == (200, True)
+    service.process.kill()
+
+
+def test_a_stop_comes_when_the_delay_is_over(serve: Callable[..., Service]) -> None:
+    service = serve(SLOW_SERVICE, SHUTDOWN_DELAY="0.3")
+    service.process.terminate()
+    result = service.process.result()
+    assert result.code == 0
+    messages = [line["message"] for line in result.logs]
+    assert messages.index("stopping in 0.3 s") < messages.index("stopping")
+
+
 def test_a_second_signal_ends_even_a_service_that_hangs(serve: Callable[..., Service]) -> None:
     service = serve(SLOW_SERVICE)
     with service.connect() as connection:
