@@ -19,7 +19,9 @@ from tests.runtime.processes import Process
 from tests.runtime.services import Service
 
 # A rendered project has the modules of its service type only.
-collect_ignore = [f"test_{name}.py" for name in ("server", "streams", "probes", "healthcheck", "loop", "heartbeat")]
+collect_ignore = [
+    f"test_{name}.py" for name in ("server", "streams", "middleware", "probes", "healthcheck", "loop", "heartbeat")
+]
 collect_ignore = [name for name in collect_ignore if not find_spec(f"service_runtime.{name[5:-3]}")]
 
 

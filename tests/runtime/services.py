@@ -25,20 +25,31 @@ class Service:
         return False
 
     def get(self, path: str) -> tuple[int, bool]:
+        """Return status of a response, and whether it closes the connection."""
         with self.connect() as connection:
             return ask(connection, path)
 
+    def call(self, path: str, **headers: str) -> tuple[HTTPResponse, str]:
+        """Return a response and its body."""
+        with self.connect() as connection:
+            connection.sendall(request(path, **headers))
+            with HTTPResponse(connection) as response:
+                response.begin()
+                return response, response.read().decode()
 
-def request(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+
+def request(path: str, **headers: str) -> bytes:
+    """Return a request; an underscore in the name of a header stands for a hyphen."""
+    fields = {"Host": "test", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return "\r\n".join(
+        [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
+    ).encode()
 
 
 def upgrade(path: str) -> bytes:
     """Return the request that makes of its connection a WebSocket."""
-    head = request(path).removesuffix(b"\r\n")
-    fields = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-    fields["Sec-WebSocket-Key"] = base64.b64encode(bytes(16)).decode()
-    return head + "".join(f"{name}: {value}\r\n" for name, value in fields.items()).encode() + b"\r\n"
+    key = base64.b64encode(bytes(16)).decode()
+    return request(path, Connection="Upgrade", Upgrade="websocket", Sec_WebSocket_Version="13", Sec_WebSocket_Key=key)
 
 
 def ask(connection: socket.socket, path: str) -> tuple[int, bool]:

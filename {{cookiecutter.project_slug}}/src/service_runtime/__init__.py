@@ -2,6 +2,7 @@
 
     service_runtime.prepare()             first in `__main__.py`: signals, logs, and an init when it is PID 1
     service_runtime.settings              Settings (ServerSettings, WorkerSettings) to inherit from; load() reads them
+    service_runtime.logs.request_id       the id of the request in hand, to pass on to other services
     service_runtime.stop.stop             `requested` tells whether the service has been asked to stop; `await wait()`
 
 A service with an HTTP API has these as well:

@@ -18,9 +18,10 @@ import uvicorn
 import uvicorn.lifespan.on
 import uvicorn.protocols.websockets.auto
 import uvloop
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service_runtime.middleware import closing, identified, published_below
 from service_runtime.settings import ServerSettings
 from service_runtime.stop import stop
 from service_runtime.streams import GRACE, Streams
@@ -45,7 +46,7 @@ def serve(app: ASGIApp, settings: ServerSettings) -> None:
     Exit status 0; 1 when requests had to be cut off, 3 when the port is taken or the start fails.
     """
     settings.apply()
-    streams = Streams(closing(app))
+    streams = Streams(closing(identified(published_below(settings.root_path, app))))
     config = uvicorn.Config(
         streams,
         host=settings.host,
@@ -55,6 +56,7 @@ def serve(app: ASGIApp, settings: ServerSettings) -> None:
         log_config=None,
         workers=1,
         server_header=False,
+        forwarded_allow_ips=settings.proxies(),
         # Longer than the 60 s of common load balancers, so that they close an idle connection first.
         timeout_keep_alive=75,
         # For requests that `Server.shutdown` has cut off.
@@ -64,20 +66,6 @@ def serve(app: ASGIApp, settings: ServerSettings) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.serve([config.bind_socket()]))
     sys.exit(1 if server.cut_off else 0)
-
-
-def closing(app: ASGIApp) -> ASGIApp:
-    """Return `app` with every response closing its connection once a stop is requested."""
-
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_closing(message: Message) -> None:
-            if stop.requested and message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
-            await send(message)
-
-        await app(scope, receive, send_closing)
-
-    return wrapped
 
 
 class Server(uvicorn.Server):
