@@ -16,6 +16,7 @@ FORWARDED = {"X_Forwarded_For": "203.0.113.7", "X_Forwarded_Proto": "https"}
 @pytest.mark.parametrize(
     ("allowed", "client", "scheme"),
     [
+        (None, "127.0.0.1", "http"),
         ("", "127.0.0.1", "http"),
         ("10.0.0.0/8", "127.0.0.1", "http"),
         ("127.0.0.1", "203.0.113.7", "https"),
@@ -24,9 +25,9 @@ FORWARDED = {"X_Forwarded_For": "203.0.113.7", "X_Forwarded_Proto": "https"}
     ],
 )
 def test_only_a_proxy_that_is_allowed_to_says_who_asks_and_how(
-    serve: Callable[..., Service], allowed: str, client: str, scheme: str
+    serve: Callable[..., Service], allowed: str | None, client: str, scheme: str
 ) -> None:
-    service = serve(SERVICE, FORWARDED_ALLOW_IPS=allowed)
+    service = serve(SERVICE) if allowed is None else serve(SERVICE, FORWARDED_ALLOW_IPS=allowed)
     told = json.loads(service.call("/request", **FORWARDED)[1])
     assert told == {"client": client, "url": f"{scheme}://test/request"}
     redirect, _ = service.call("/request/", **FORWARDED)
