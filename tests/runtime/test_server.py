@@ -1,5 +1,6 @@
 """The server seen from outside: real processes, connections and signals."""
 
+import re
 import signal
 import socket
 import sys
@@ -25,6 +26,19 @@ def test_a_service_logs_an_exception_as_one_object_and_stops(serve: Callable[...
     assert (result.code, result.errors) == (0, "")
     [error] = [line for line in result.logs if line["level"] == "ERROR"]
     assert error["traceback"].endswith("RuntimeError: broken")
+
+
+def test_probes_are_logged_when_they_fail_only(serve: Callable[..., Service]) -> None:
+    service = serve(SLOW_SERVICE, SHUTDOWN_DELAY="3600")
+    for path in ("/healthz", "/readyz", "/greeting", "/healthz/deep"):
+        service.get(path)
+    service.process.terminate()
+    wait_for(lambda: service.get("/readyz")[0] == 503)
+    service.process.terminate()
+    lines = [line["message"] for line in service.process.result().logs if line["logger"] == "uvicorn.access"]
+    asked = [re.findall('"(.*)" (.*)', line)[0] for line in lines]
+    assert asked[:2] == [("GET /greeting HTTP/1.1", "200"), ("GET /healthz/deep HTTP/1.1", "404")]
+    assert set(asked[2:]) == {("GET /readyz HTTP/1.1", "503")}
 
 
 def test_a_stop_answers_everything_first(serve: Callable[..., Service]) -> None:

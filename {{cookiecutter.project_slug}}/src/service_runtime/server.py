@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service_runtime.middleware import closing, identified, published_below
+from service_runtime.probes import is_worth_logging
 from service_runtime.settings import ServerSettings
 from service_runtime.stop import stop
 from service_runtime.streams import GRACE, Streams
@@ -46,6 +47,7 @@ def serve(app: ASGIApp, settings: ServerSettings) -> None:
     Exit status 0; 1 when requests had to be cut off, 3 when the port is taken or the start fails.
     """
     settings.apply()
+    logging.getLogger("uvicorn.access").addFilter(is_worth_logging)
     streams = Streams(closing(identified(published_below(settings.root_path, app))))
     config = uvicorn.Config(
         streams,
