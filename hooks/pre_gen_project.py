@@ -23,7 +23,7 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # cookiecutter and cruft render every answer again: these would be run as Jinja code.
 JINJA = re.compile(r"\{[{%#]")
 TEXT_LENGTH = 200
-# Folders of a project, and names that Python or pytest would confuse with their own.
+# Parts of a project, and names that Python or pytest would confuse with their own.
 TAKEN = frozenset({"src", "docker", "deploy", "tools", "tests", "test", "conftest", "service_runtime"})
 
 
@@ -44,7 +44,11 @@ def text_error(value: object) -> str | None:
 
 def slug_error(value: object) -> str | None:
     """Return what is wrong with the project's slug, or None."""
-    if isinstance(value, str) and SLUG.fullmatch(value) and value.replace("-", "_") not in TAKEN:
+    if isinstance(value, str) and value.replace("-", "_") in TAKEN:
+        return (
+            f"a name that the project does not use for a part of itself ({', '.join(sorted(TAKEN))}); e.g. my-service"
+        )
+    if isinstance(value, str) and SLUG.fullmatch(value):
         return None
     return "lower-case letters, digits, single hyphens between them, a letter first, at most 63; e.g. my-service"
 

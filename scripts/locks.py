@@ -1,8 +1,9 @@
 """Make every lock file of the repository again, and report what changed: `make locks`.
 
     templates/locks/<Python version>-<service type>.lock    the poetry.lock that a new project ships
-    {{cookiecutter.project_slug}}/docker/{uv,poetry,sbom}.txt    the tools of a project's image, with hashes
+    {{cookiecutter.project_slug}}/tools/pins/*.txt          the tools of a project's build and checks, with hashes
     poetry.lock, requirements/{new,dev}.txt                 this repository's own tools
+    templates/services.jinja, pyproject.toml                the bound of a dependency whose internals we use
 
 Versions come from the package index that PYPI_MIRROR names (a simple index, for every tool), or from upstream.
 Exit status 1 when a file can't be made; the files made before it stay, each is written whole or not at all.
@@ -27,9 +28,13 @@ TOOLS = {
     "uv": ["uv"],
     "poetry": ["poetry", "poetry-plugin-pypi-mirror"],
     "sbom": ["cyclonedx-bom"],
+    # Renders the template's old and new version for `make update`.
+    "cookiecutter": ["cookiecutter"],
     # What packages without a wheel are built with, most often.
     "build-backends": ["flit-core", "hatchling", "pdm-backend", "poetry-core", "setuptools", "setuptools-scm", "wheel"],
 }
+# Dependencies of a service whose internals service_runtime uses (server.py).
+INTERNALS = ["uvicorn"]
 # Poetry refuses to lock for a Python that it can't find; locking needs none, so let it take the one that it runs on.
 POETRY = [
     sys.executable,
@@ -99,24 +104,33 @@ def lock_project(version: str, service: str) -> None:
         write(path, (rendered / "poetry.lock").read_text(encoding="utf-8"))
 
 
+def compiled(requirements: list[str], *options: str) -> str:
+    """Return a requirements file with the newest versions of `requirements` and of what they need."""
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder) / "tools.in"
+        wanted.write_text("\n".join(requirements), encoding="utf-8")
+        return run("uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", *options, str(wanted))
+
+
 def lock_tools(name: str) -> None:
     """Pin the build tools `name` for every Python that is offered, with hashes."""
     oldest = min((version for version, _ in combinations()), key=lambda v: [int(part) for part in v.split(".")])
-    with tempfile.TemporaryDirectory() as folder:
-        wanted = Path(folder) / "tools.in"
-        wanted.write_text("\n".join(TOOLS[name]))
-        options = [
-            "--universal",
-            "--python-version",
-            oldest,
-            "--generate-hashes",
-            "--no-header",
-            "--no-annotate",
-        ]
-        write(
-            PROJECT / "docker" / f"{name}.txt",
-            HEADER + run("uv", "pip", "compile", "--quiet", *options, str(wanted)),
-        )
+    pinned = compiled(TOOLS[name], "--universal", "--python-version", oldest, "--generate-hashes")
+    write(PROJECT / "tools/pins" / f"{name}.txt", HEADER + pinned)
+
+
+def move_bound(name: str) -> None:
+    """Bound a dependency whose internals we use to its newest minor version; the tests tell whether that works."""
+    version = versions(compiled([name]))[name]
+    major, minor = version.split(".")[:2]
+    bound = f"{name}>={major}.{minor},<{major}.{int(minor) + 1}"
+    for path in (ROOT / "templates/services.jinja", ROOT / "pyproject.toml"):
+        text = path.read_text(encoding="utf-8")
+        moved, count = re.subn(rf'"{name}>=[^"]+"', f'"{bound}"', text)
+        if not count:
+            sys.exit(f"locks: {path.relative_to(ROOT)} does not name {name}")
+        path.write_text(moved, encoding="utf-8", newline="\n")
+        print(path.relative_to(ROOT), f"    {bound}", sep="\n", flush=True)
 
 
 def lock_repository() -> None:
@@ -128,6 +142,8 @@ def lock_repository() -> None:
 
 def main() -> None:
     """Make all lock files."""
+    for name in INTERNALS:
+        move_bound(name)
     lock_repository()
     for name in TOOLS:
         lock_tools(name)

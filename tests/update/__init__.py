@@ -1,0 +1,1 @@
+"""Updates of projects from their template, with real git repositories."""
