@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.combinations import ROOT
-from tests.conftest import Engine, lab, run, unavailable
+from tests.helpers.combinations import ROOT
+from tests.helpers.engine import Engine
+from tests.helpers.machine import lab, unavailable
+from tests.helpers.project import run
 
 MANIFESTS = (
     "application/vnd.oci.image.index.v1+json",

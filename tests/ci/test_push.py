@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.ci.conftest import Registry
-from tests.conftest import Bake, Engine, Project, Run, run
+from tests.helpers.engine import Engine
+from tests.helpers.project import Bake, Project, Run, run
 
 REVISION = "4e1243bd22c66e76c2ba9eddc1f91394e57f9f83"
 Push = Callable[..., Run]
@@ -159,7 +160,7 @@ def test_image_that_does_not_tell_its_revision(
 class AsksForALogin(BaseHTTPRequestHandler):
     """A registry that wants a password."""
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self.send_response(401)
         self.send_header("WWW-Authenticate", 'Basic realm="registry"')
         self.end_headers()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.combinations import MUST_WORK, ROOT, Answers, identify
-from tests.conftest import Bake, Project, run
+from tests.helpers.combinations import MUST_WORK, ROOT, Answers, identify
+from tests.helpers.project import Bake, Project, run
 
 every_combination = pytest.mark.parametrize("answers", MUST_WORK, ids=identify)
 
@@ -25,8 +25,10 @@ def test_rendered_tree(bake: Bake, answers: Answers) -> None:
 
     present_only_for("ci", "github", ".github/workflows/ci.yml")
     present_only_for("ci", "gitlab", ".gitlab-ci.yml")
-    present_only_for("service_type", "fastapi", f"{package}/app.py", f"{package}/server.py")
-    present_only_for("service_type", "worker", f"{package}/worker.py")
+    runtime = "src/service_runtime"
+    present_only_for("service_type", "fastapi", f"{package}/app.py", f"{runtime}/server.py", "tests/test_app.py")
+    present_only_for("service_type", "worker", f"{package}/worker.py", f"{runtime}/loop.py", "tests/test_worker.py")
+    present_only_for("build_image", "full", "tools/pins/build-backends.txt")
     present_only_for("mirror", "kakao", "docker/pip.conf", "docker/debian.sources")
     for path in project.files():
         text = project.read(str(path))

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.combinations import CHOICES, HOSTILE_TEXTS, MUST_BE_REFUSED, ROOT, Answers
-from tests.conftest import Bake, known, run
+from tests.helpers.combinations import CHOICES, HOSTILE_TEXTS, MUST_BE_REFUSED, ROOT, Answers
+from tests.helpers.project import Bake, known, run
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from tests.combinations import CHOICES, DECLARED, MUST_WORK, ROOT
-from tests.conftest import run
+from tests.helpers.combinations import CHOICES, DECLARED, MUST_WORK, ROOT
+from tests.helpers.project import run
 
 TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 PROMPTS = DECLARED["__prompts__"]
@@ -89,7 +89,7 @@ def test_combinations_cover_every_pair_of_values() -> None:
     for one, other in itertools.combinations(CHOICES, 2):
         wanted = set(itertools.product(CHOICES[one], CHOICES[other]))
         missing = wanted - {(answers[one], answers[other]) for answers in MUST_WORK}
-        assert not missing, f"tests/combinations.py: no row of MUST_WORK has {one} x {other} = {missing}"
+        assert not missing, f"tests/helpers/combinations.py: no row of MUST_WORK has {one} x {other} = {missing}"
 
 
 def test_first_combination_is_the_default() -> None:

@@ -4,8 +4,10 @@ import os
 
 import pytest
 
-from tests.combinations import CHOICES
-from tests.conftest import Bake, Engine, index_environment, interpreters, run
+from tests.helpers.combinations import CHOICES
+from tests.helpers.engine import Engine
+from tests.helpers.machine import index_environment, interpreters
+from tests.helpers.project import Bake, run
 
 every_service_type = pytest.mark.parametrize("service", CHOICES["service_type"])
 

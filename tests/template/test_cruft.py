@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.combinations import MUST_WORK, ROOT, Answers, identify
-from tests.conftest import run
+from tests.helpers.combinations import MUST_WORK, ROOT, Answers, identify
+from tests.helpers.project import run
 
 FOLDER = "{{cookiecutter.project_slug}}"
 
@@ -68,8 +68,7 @@ def test_clean_create_diff_and_update(template: Path, tmp_path: Path, answers: A
     run("cruft", "check", cwd=project)
 
     # The team works: code, tests, a dependency of its own, a locked version, a line in the README.
-    package = next((project / "src").iterdir())
-    append(package / "__init__.py", "ANSWER = 42\n")
+    append(project / "src/example_service/__init__.py", "ANSWER = 42\n")
     (project / "tests/test_own.py").write_text("def test_own() -> None:\n    assert True\n")
     append(project / "poetry.lock", "# locked again\n")
     append(project / "README.md", "\nOur own notes.\n")
@@ -77,11 +76,13 @@ def test_clean_create_diff_and_update(template: Path, tmp_path: Path, answers: A
     pyproject.write_text(pyproject.read_text().replace("dependencies = [\n", 'dependencies = [\n    "attrs>=25",\n', 1))
     commit(project, "our work")
 
-    # The template moves on: other settings, a new file, a change in code that is the team's by now.
+    # The template moves on: other settings, a new file, fixes in its own code, a change in what is the team's by now.
     edit(template / FOLDER / "pyproject.toml", 'requires-poetry = ">=2.3.4,<3"', 'requires-poetry = ">=2.4,<3"')
-    edit(template / FOLDER / "README.md", "## Start", "## Begin")
-    edit(template / FOLDER / "Dockerfile", "# What ships:", "# What is shipped:")
+    edit(template / FOLDER / "README.md", "\n## ", "\n## Newer: ")
     (template / FOLDER / "NEW.md").write_text("# {% raw %}{{ new }}{% endraw %}\n")
+    fixed = {"Dockerfile", "src/service_runtime/stop.py", "tools/build/mirror.py"}
+    for name in fixed:
+        append(template / FOLDER / name, "# fixed\n")
     append(template / FOLDER / "src/{{cookiecutter.package_name}}/__init__.py", "TEMPLATE = True\n")
     for lock in (template / "templates/locks").iterdir():
         append(lock, "# newer\n")
@@ -89,11 +90,11 @@ def test_clean_create_diff_and_update(template: Path, tmp_path: Path, answers: A
 
     assert run("cruft", "check", cwd=project, check=False).returncode == 1
     run("cruft", "update", "--skip-apply-ask", cwd=project)
-    assert changed(project) == {".cruft.json", "pyproject.toml", "README.md", "Dockerfile", "NEW.md"}
+    assert changed(project) == {".cruft.json", "pyproject.toml", "README.md", "NEW.md", *fixed}
     assert 'requires-poetry = ">=2.4,<3"' in pyproject.read_text()
     assert '"attrs>=25"' in pyproject.read_text()
     readme = (project / "README.md").read_text()
-    assert "## Begin" in readme
+    assert "## Newer: " in readme
     assert "Our own notes." in readme
     run("cruft", "check", cwd=project)
 
@@ -105,10 +106,15 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+def move_on(template: Path) -> None:
+    """Commit a change to the template."""
+    append(template / FOLDER / "Makefile", "# newer\n")
+    commit(template, "second")
+
+
 def test_choices_switch_by_an_update(template: Path, tmp_path: Path) -> None:
     project = create(template, tmp_path / "out", {})
-    edit(template / FOLDER / "README.md", "## Start", "## Begin")
-    commit(template, "second")
+    move_on(template)
     switched = json.dumps({"ci": "gitlab", "mirror": "none"})
     run("cruft", "update", "--skip-apply-ask", "--variables-to-update", switched, cwd=project)
     changed(project)
@@ -120,8 +126,7 @@ def test_choices_switch_by_an_update(template: Path, tmp_path: Path) -> None:
 
 def test_refused_answer_in_an_update_says_how_to_go_on(template: Path, tmp_path: Path) -> None:
     project = create(template, tmp_path / "out", {})
-    edit(template / FOLDER / "README.md", "## Start", "## Begin")
-    commit(template, "second")
+    move_on(template)
     before = (project / ".cruft.json").read_text()
     wrong = json.dumps({"author_email": "nobody"})
     done = run("cruft", "update", "--skip-apply-ask", "--variables-to-update", wrong, cwd=project, check=False)
@@ -135,11 +140,10 @@ def test_refused_answer_in_an_update_says_how_to_go_on(template: Path, tmp_path:
 def test_interactive_update_works(template: Path, tmp_path: Path) -> None:
     """cruft 2.16 needs typer < 0.29 for it, which our own lock and the README pin."""
     project = create(template, tmp_path / "out", {})
-    edit(template / FOLDER / "README.md", "## Start", "## Begin")
-    commit(template, "second")
+    move_on(template)
     done = run("sh", "-c", "echo y | cruft update", cwd=project)
     assert done.returncode == 0
-    assert changed(project) == {".cruft.json", "README.md"}
+    assert changed(project) == {".cruft.json", "Makefile"}
 
 
 def test_create_by_cruft_and_by_cookiecutter_give_the_same(template: Path, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""Which answers must give a working project, and which must be refused. The tests run over these two lists."""
+"""Which answers must give a working project, which images are built, what must be refused: the tests run over these."""
 
 import json
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DECLARED = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 CHOICES: dict[str, list[str]] = {
     name: value for name, value in DECLARED.items() if isinstance(value, list) and not name.startswith("_")
@@ -36,6 +36,26 @@ MUST_WORK: list[Answers] = [
     row("3.11", "fastapi", "none", "slim", "gitlab", "MIT"),
 ]
 
+
+def image(python: str, service: str, mirror: str, build_image: str) -> Answers:
+    """Return the answers to the four choices that an image depends on."""
+    return dict(zip(list(CHOICES)[:4], (python, service, mirror, build_image), strict=True))
+
+
+# Every service type on every Python (a test checks that), and every pair of service type, mirror and build image.
+IMAGES: list[Answers] = [
+    image("3.14", "fastapi", "kakao", "slim"),
+    image("3.14", "worker", "none", "full"),
+    image("3.15", "fastapi", "none", "slim"),
+    image("3.15", "worker", "kakao", "slim"),
+    image("3.13", "fastapi", "kakao", "full"),
+    image("3.13", "worker", "none", "slim"),
+    image("3.12", "fastapi", "kakao", "slim"),
+    image("3.12", "worker", "none", "slim"),
+    image("3.11", "fastapi", "none", "slim"),
+    image("3.11", "worker", "kakao", "slim"),
+]
+
 # Answers that pre_gen refuses, with a word that its message must hold beside the variable's name.
 MUST_BE_REFUSED: list[tuple[Answers, str]] = [
     ({"project_slug": "My Service"}, "my-service"),
@@ -44,12 +64,16 @@ MUST_BE_REFUSED: list[tuple[Answers, str]] = [
     ({"project_slug": "a--b"}, "single hyphens between"),
     ({"project_slug": "1service"}, "a letter first"),
     ({"project_slug": "x" * 64}, "at most 63"),
-    ({"project_slug": "tests"}, "my-service"),
+    ({"project_slug": "tests"}, "part of itself"),
+    ({"project_slug": "tools"}, "part of itself"),
+    ({"project_slug": "service-runtime"}, "part of itself"),
     ({"package_name": "my-service"}, "identifier"),
     ({"package_name": "MyService"}, "lower case"),
     ({"package_name": "class"}, "keyword"),
     ({"package_name": "json"}, "Python's own"),
     ({"package_name": "tests"}, "not taken"),
+    ({"package_name": "tools"}, "not taken"),
+    ({"package_name": "service_runtime"}, "not taken"),
     ({"project_name": " "}, "some text"),
     ({"project_name": "Service "}, "no space"),
     ({"project_name": "two\nlines"}, "one line"),

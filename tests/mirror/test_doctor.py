@@ -3,22 +3,14 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Bake, Engine, Project, Run, lab, unavailable
-from tests.test_mirror import HOST, upstream_host
-from tests.unruly import GOOD, Behaviour, Unruly, refusing, unruly
-
-
-@pytest.fixture(scope="module")
-def plain() -> Iterator[Unruly]:
-    if not lab():
-        unavailable("the unruly mirror stands in front of the lab's mirror, and the lab is not in use")
-    with unruly(lab()["LAB_MIRROR_IP"], "127.0.0.1", HOST) as mirror:
-        yield mirror
+from tests.helpers.engine import Engine
+from tests.helpers.mirror import HOST, upstream_host
+from tests.helpers.project import Bake, Project, Run
+from tests.lab.unruly import GOOD, Behaviour, Unruly, refusing
 
 
 @pytest.fixture
