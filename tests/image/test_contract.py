@@ -248,8 +248,7 @@ def test_exceptions(project: Project, build: Build, engine: Engine, tmp_path: Pa
         SIZE: ("EXCEPTED", "one day"),
     }
     assert rows[NO_TOOL].seen == (
-        "none; except usr/bin/git: it clones; except usr/bin/pip3: it installs; "
-        "no */bin/cc: its exception is no longer needed"
+        "none; except usr/bin/git: it clones; except usr/bin/pip3: it installs; */bin/cc is no longer needed here"
     )
     assert done.stdout.endswith(": 1 of 3 points hold, 2 excepted\n")
 
@@ -336,7 +335,9 @@ def test_nowhere(image):
     with image.running() as container:
         assert container.get(8000, "/nowhere") == [200]
 
-def test_wrong(image):
+@pytest.mark.parametrize("word", ["one", "two"])
+def test_wrong(image, word):
+    assert word == "one"
     raise KeyError("image")
 """
 
@@ -348,9 +349,16 @@ def test_own_points(project: Project, build: Build) -> None:
         "user: a number, not root": ("held", "10001:10001", ""),
         "greeting: knows names": ("held", "200", ""),
         "greeting: is everywhere": ("FAILED", "assert [404] == [200]", "app.py: a route for all"),
-        "test_wrong": ("FAILED", "KeyError: 'image'", "see tests/image/test_greeting.py::test_wrong"),
+        "test_wrong[one]": ("FAILED", "KeyError: 'image'", "see tests/image/test_greeting.py::test_wrong[one]"),
+        "test_wrong[two]": ("FAILED", "assert 'two' == 'one'", "see tests/image/test_greeting.py::test_wrong[two]"),
     }
-    project.write("tests/image/test_greeting.py", "import nonsense")
+    project.write("tests/image/test_more.py", OWN.partition('\n@pytest.mark.point("greeting: is')[0])
+    done = judge(project, image, "-k", "user:")
+    assert done.returncode == 2
+    assert (
+        "two points have the same name, 'greeting: knows names': tests/image/test_greeting.py::test_gr" in done.stderr
+    )
+    project.write("tests/image/test_more.py", "import nonsense")
     done = judge(project, image, "-k", "user:")
     assert done.returncode == 2
     assert "No module named 'nonsense'" in done.stderr
