@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import engine, report
-from benchmarks.engine import HERE, RECIPES, build, docker, empty_caches, say
+from benchmarks.engine import HERE, RECIPES, build, empty_caches, fail, say
 from benchmarks.projects import PACKAGE, SCENARIOS, growing, reference, render
+from tests.lab.engine import LAB, CommandError, docker, layers, run
 
 PARTS = {
     "builds": "time and bytes fetched",
@@ -66,7 +67,7 @@ def measure_sizes(name: str, history: History) -> Results:
     for scenario in ("cold", "code"):
         if not docker("images", "--quiet", f"bench-{name}:{scenario}"):
             build(name, scenario, history[scenario])
-    old, new = (engine.layers(f"bench-{name}:{scenario}") for scenario in ("cold", "code"))
+    old, new = (layers(f"bench-{name}:{scenario}") for scenario in ("cold", "code"))
     added = [layer for layer in new if layer.digest not in {layer.digest for layer in old}]
     return {
         "unpacked": sum(layer.unpacked for layer in old),
@@ -86,7 +87,7 @@ def measure_images(names: Sequence[str], history: History, runs: int) -> Results
     if "ours" in names:
         engine.compile_everything()
         pythons["control"] = RECIPES["ours"].python
-        sizes = engine.layers("bench-control:cold")
+        sizes = layers("bench-control:cold")
         found["control"] = {k: sum(getattr(layer, k) for layer in sizes) for k in ("unpacked", "packed")}
     for name in pythons:
         found[name] |= {"import": [], "answer": [], "memory": []}
@@ -118,7 +119,7 @@ def measure_runner(history: History, runs: int) -> Results:
     The image is loaded into the engine, since a CI job goes on to check it. Both machines have the base image, and
     neither writes to the cache, or else the second one would find the change there.
     """
-    registry = engine.run(str(engine.LAB), "registry").split()[-1]
+    registry = run(str(LAB), "registry").split()[-1]
     cache = f"type=registry,ref={registry}/bench:cache"
     options = ["--cache-from", cache]
     found: Results = {machine: {"seconds": [], "fetched": []} for machine in ("warm", "new")}
@@ -203,6 +204,8 @@ def main() -> None:
     began = time.perf_counter()
     try:
         found = measure(parts, names, runs)
+    except CommandError as failed:
+        fail(str(failed))
     finally:
         engine.clean_up()
     print(report.tables(found))

@@ -1,30 +1,24 @@
-"""What a benchmark does with a Docker engine: build, weigh, start."""
+"""What a benchmark does with a Docker engine: build, start, clean up. (To weigh an image: tests/lab/engine.py.)"""
 
 from __future__ import annotations
 
 import datetime
-import gzip
-import hashlib
 import http.client
 import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
-import tarfile
-import tempfile
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple, NoReturn, cast
+from typing import NamedTuple, NoReturn
+
+from tests.lab.engine import containerd_host, docker, network
 
 HERE = Path(__file__).resolve().parent
-LAB = HERE.parent / "tests/lab/lab"
 PYTHON, SUITE = "3.14", "forky"
-GIVE_UP = 900  # seconds for one command
 START = 60  # seconds for a service to answer
 
 
@@ -52,14 +46,6 @@ class Build(NamedTuple):
     fetched: int
 
 
-class Layer(NamedTuple):
-    """A layer of an image: digest of its content, bytes of its files (`docker history`), bytes packed with gzip."""
-
-    digest: str
-    unpacked: int
-    packed: int
-
-
 class Start(NamedTuple):
     """A start of the service: seconds until the first answer, bytes of memory a second later."""
 
@@ -76,35 +62,6 @@ def fail(text: str) -> NoReturn:
     """End with status 1."""
     say(text)
     raise SystemExit(1)
-
-
-def run(*command: str, stdin: str | None = None) -> str:
-    """Return what a command prints. Ends with status 1 and its last lines when it fails or takes too long."""
-    try:
-        done = subprocess.run(
-            command,
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=GIVE_UP,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        fail(f"gave up after {GIVE_UP} s: {' '.join(command)}")
-    if done.returncode:
-        fail("\n".join([f"failed: {' '.join(command)}", *done.stdout.splitlines()[-30:]]))
-    return done.stdout
-
-
-def docker(*arguments: str, stdin: str | None = None) -> str:
-    """Return what a docker command prints."""
-    return run("docker", *arguments, stdin=stdin)
-
-
-def network() -> list[str]:
-    """Return the options that bring a build or a container to the lab's mirror."""
-    return ["--network", "host", "--add-host", f"mirror.kakao.com:{os.environ['LAB_MIRROR_IP']}"]
 
 
 def tools(project: Path) -> None:
@@ -172,39 +129,6 @@ for root in ("/app", sysconfig.get_path("stdlib")):
     )
 
 
-def layers(image: str) -> list[Layer]:
-    """Return the layers of an image in the engine, the lowest first."""
-    with tempfile.NamedTemporaryFile(suffix=".tar") as file:
-        docker("save", "--output", file.name, image)
-        return layers_in(Path(file.name))
-
-
-def layers_in(archive: Path) -> list[Layer]:
-    """Return the layers of an image in an archive, as `docker save` and `--output type=docker` write it."""
-    with tarfile.open(archive) as files:
-
-        def member(name: str) -> IO[bytes]:
-            return cast(IO[bytes], files.extractfile(name))
-
-        return [weigh(member(name)) for name in json.load(member("manifest.json"))[0]["Layers"]]
-
-
-def weigh(blob: IO[bytes]) -> Layer:
-    """Return the layer in a blob, which holds it either as it is or packed with gzip."""
-    is_packed = blob.read(2) == b"\x1f\x8b"
-    size = blob.seek(0, os.SEEK_END)
-    blob.seek(0)
-    digest, coder, packed = hashlib.sha256(), zlib.compressobj(wbits=31), 0
-    with gzip.GzipFile(fileobj=blob) if is_packed else blob as content:
-        while chunk := content.read(1 << 20):
-            digest.update(chunk)
-            packed += 0 if is_packed else len(coder.compress(chunk))
-        content.seek(0)
-        with tarfile.open(fileobj=content) as files:
-            unpacked = sum(file.size for file in files)
-    return Layer(digest.hexdigest(), unpacked, size if is_packed else packed + len(coder.flush()))
-
-
 def sandbox(image: str, *options: str) -> list[str]:
     """Return the arguments that run `image` as a hardened cluster would: read-only root, a number as its user."""
     return ["run", *options, "--network", "host", "--read-only", "--tmpfs", "/tmp", "--user", "10001:10001", image]
@@ -253,11 +177,6 @@ def memory(process: str) -> int:
     """Return the memory of a process in bytes; pages that it shares with others count in proportion (PSS)."""
     lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-
-
-def containerd_host() -> str:
-    """Start the lab's engine with the containerd image store; return the DOCKER_HOST that leads to it."""
-    return run(str(LAB), "containerd").partition("DOCKER_HOST=")[2].split()[0]
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from typing import Any, cast
 
 from cookiecutter.main import cookiecutter
 
-from benchmarks.engine import HERE, PYTHON, docker, fail, network, say
+from benchmarks.engine import HERE, PYTHON, fail, say
+from tests.lab.engine import docker, network
 
 REFERENCE = HERE / "reference"
 LOCKS = ("poetry.lock", "uv.lock")

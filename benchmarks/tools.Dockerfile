@@ -4,7 +4,7 @@ ARG PYTHON_VERSION=3.14
 ARG DEBIAN_SUITE=trixie
 
 FROM python:${PYTHON_VERSION}-slim-${DEBIAN_SUITE} AS tools
-COPY docker/uv.txt docker/poetry.txt /
+COPY tools/pins/uv.txt tools/pins/poetry.txt /
 RUN pip install --quiet --root-user-action ignore --index-url https://mirror.kakao.com/pypi/simple/ \
     --no-deps --require-hashes -r /uv.txt -r /poetry.txt
 RUN cp "$(command -v uv)" /uv

@@ -49,6 +49,21 @@ def test_the_init_reaps_orphans_and_leaves_exit_statuses_alone(start: Callable[.
     assert process.result().code == 7
 
 
+def test_the_init_has_a_handler_without_which_macos_would_drop_the_signal(start: Callable[..., Process]) -> None:
+    """The service has none: subprocess and asyncio find the signal as they expect it."""
+    tell = "print(callable(signal.getsignal(signal.SIGCHLD)), flush=True)"
+    before_fork = f"""
+import os, signal
+fork = os.fork
+def tell_and_fork():
+    {tell}
+    return fork()
+os.fork = tell_and_fork
+"""
+    process = start("-c", before_fork + SCRIPT + tell)
+    assert [process.read_line(), process.read_line()] == ["True", "False"]
+
+
 def exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)

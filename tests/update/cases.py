@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.conftest import run
+from tests.helpers.project import run
 from tests.update.projects import commit, edit
 from tests.update.small import LOGO, TEAM
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.combinations import ROOT
-from tests.conftest import Run, run
+from tests.helpers.combinations import ROOT
+from tests.helpers.project import Run, run
 from tests.update.projects import commit, new_repository
 from tests.update.small import SmallTemplate
 

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from tests.conftest import run
+from tests.helpers.project import run
 
 Files = dict[str, tuple[bytes, bool]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cookiecutter.main import cookiecutter
 
-from tests.conftest import run
+from tests.helpers.project import run
 from tests.update.projects import commit, edit, new_repository
 
 FOLDER = "{{cookiecutter.slug}}"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.combinations import ROOT
-from tests.conftest import Run, run
+from tests.helpers.combinations import ROOT
+from tests.helpers.project import Run, run
 from tests.update.cases import CLEAN, CONFLICTS, Case
 from tests.update.conftest import Update
 from tests.update.projects import Files, commit, copy, files, unmerged

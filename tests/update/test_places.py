@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import run
+from tests.helpers.project import run
 from tests.update.conftest import Update
 from tests.update.projects import commit, copy, edit, new_repository, set_state, state_of
 from tests.update.small import FOLDER, SmallTemplate

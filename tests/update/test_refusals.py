@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import run
+from tests.helpers.project import run
 from tests.update.conftest import Update
 from tests.update.projects import commit, copy, new_repository, set_state, state_of
 

@@ -1,0 +1,1 @@
+"""From a push to an image in a registry."""

@@ -1,0 +1,197 @@
+"""`make push`: what it pushes, under which tags, and what it refuses. Tiny images stand in for the service's."""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.ci.conftest import Registry
+from tests.helpers.engine import Engine
+from tests.helpers.project import Bake, Project, Run, run
+
+REVISION = "4e1243bd22c66e76c2ba9eddc1f91394e57f9f83"
+Push = Callable[..., Run]
+
+
+@pytest.fixture
+def project(bake: Bake) -> Project:
+    return bake(service_type="worker")
+
+
+@pytest.fixture
+def image(registry: Registry, engine: Engine, tmp_path: Path) -> Iterator[str]:
+    """The name of an image of version 1.2.0 that the engine has, and the registry has not."""
+    name = f"{registry.address}/push/{uuid.uuid4().hex}"
+    build(name, tmp_path)
+    yield name
+    tags = engine.docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", name).stdout.split()
+    engine.docker("rmi", "--force", *tags)
+
+
+def build(name: str, folder: Path, version: str = "1.2.0", revision: str = REVISION) -> None:
+    (folder / "content").write_text(uuid.uuid4().hex)
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY content /\n")
+    labels = (f"org.opencontainers.image.version={version}", f"org.opencontainers.image.revision={revision}")
+    run("docker", "build", "--quiet", "--tag", name, *(f"--label={label}" for label in labels), str(folder))
+
+
+def check(project: Project, image: str) -> None:
+    """Leave what `make check-image` leaves when an image keeps its contract."""
+    done = run("docker", "image", "inspect", "--format", "{{.Id}}", image)
+    project.write(".image-checked", done.stdout)
+
+
+def push(project: Project, image: str, **env: str) -> Run:
+    return project.make("push", f"IMAGE={image}", env=env, check=False)
+
+
+def pushed(registry: Registry, image: str) -> dict[str, str]:
+    return registry.digests(image.removeprefix(f"{registry.address}/"))
+
+
+def order(done: Run) -> list[str]:
+    """Return the tags that were pushed, in the order of pushing."""
+    return [line.rsplit(":", 1)[1] for line in done.stdout.splitlines() if line.startswith("pushing ")]
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ("main", [REVISION, "main"]),
+        ("feature/über-fast", [REVISION, "feature--ber-fast"]),
+        ("v1.2.0", [REVISION, "1.2.0", "latest"]),
+        ("1.2.0 main", [REVISION, "1.2.0", "main", "latest"]),
+        ("", [REVISION]),
+    ],
+)
+def test_tags(project: Project, image: str, registry: Registry, tags: str, expected: list[str]) -> None:
+    check(project, image)
+    done = push(project, image, TAGS=tags)
+    assert done.returncode == 0, done.stderr
+    assert order(done) == expected
+    (digest,) = set(pushed(registry, image).values())
+    assert pushed(registry, image) == dict.fromkeys(expected, digest)
+    assert done.stdout.endswith(f"{image}@{digest} is pushed as {', '.join(expected)}\n")
+
+
+def test_prerelease_does_not_become_latest(project: Project, image: str, registry: Registry, tmp_path: Path) -> None:
+    build(image, tmp_path, version="2.0.0rc1")
+    check(project, image)
+    assert push(project, image, TAGS="v2.0.0rc1").returncode == 0
+    assert pushed(registry, image).keys() == {REVISION, "2.0.0rc1"}
+
+
+def test_branch_that_is_checked_out(project: Project, image: str, registry: Registry) -> None:
+    run("git", "init", "--quiet", "--initial-branch=topic", cwd=project.path)
+    check(project, image)
+    assert push(project, image).returncode == 0
+    assert pushed(registry, image).keys() == {REVISION, "topic"}
+
+
+def test_unchecked_image(project: Project, image: str, registry: Registry) -> None:
+    done = push(project, image, TAGS="main")
+    assert done.returncode != 0
+    assert f"{image} is not pushed: it was not checked" in done.stderr
+    assert f"make check-image IMAGE={image}" in done.stderr
+    assert not pushed(registry, image)
+    assert push(project, image, TAGS="main", UNCHECKED="1").returncode == 0
+    assert "main" in pushed(registry, image)
+
+
+def test_image_that_was_built_again_after_the_check(
+    project: Project, image: str, registry: Registry, tmp_path: Path
+) -> None:
+    check(project, image)
+    build(image, tmp_path)
+    done = push(project, image, TAGS="main")
+    assert done.returncode != 0
+    assert (
+        f"the image that was checked is {project.read('.image-checked').strip()}, and {image} is sha256:" in done.stderr
+    )
+    assert not pushed(registry, image)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("example-service", "wanted: a registry and a repository"),
+        ("registry.invalid/Team/service", "in lower case"),
+        ("registry.invalid/team/service:1.0", "without a tag"),
+        ("registry.invalid/team/service", "make image check-image IMAGE=registry.invalid/team/service"),
+    ],
+)
+@pytest.mark.usefixtures("engine")
+def test_name_of_no_image(project: Project, name: str, message: str) -> None:
+    done = push(project, name)
+    assert done.returncode != 0
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ("v1.3.0", 'the image is version 1.2.0.\nTag the commit in which pyproject.toml says version = "1.3.0"'),
+        ("main 1.3", "1.3 names a version"),
+        ("latest", "latest is pushed with a release alone"),
+    ],
+)
+def test_tag_that_would_be_untrue(project: Project, image: str, registry: Registry, tags: str, message: str) -> None:
+    check(project, image)
+    done = push(project, image, TAGS=tags)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert not pushed(registry, image)
+
+
+def test_image_that_does_not_tell_its_revision(
+    project: Project, image: str, registry: Registry, tmp_path: Path
+) -> None:
+    build(image, tmp_path, revision="")
+    check(project, image)
+    done = push(project, image, TAGS="")
+    assert done.returncode != 0
+    assert "no tag to push under" in done.stderr
+    assert not pushed(registry, image)
+
+
+class AsksForALogin(BaseHTTPRequestHandler):
+    """A registry that wants a password."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="registry"')
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.usefixtures("registry")
+def test_without_a_login(project: Project, image: str, engine: Engine) -> None:
+    with HTTPServer(("127.0.0.1", 0), AsksForALogin) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_port}"
+        name = f"{address}/team/service"
+        engine.docker("tag", image, name)
+        check(project, name)
+        done = push(project, name, TAGS="main")
+        server.shutdown()
+    engine.docker("rmi", name, f"{name}:{REVISION}")
+    assert done.returncode != 0
+    assert f"{name}:{REVISION} could not be pushed" in done.stderr
+    assert f"docker login {address}" in done.stderr
+    assert "is pushed" not in done.stdout
+
+
+def test_registry_that_is_not_there(project: Project, image: str, engine: Engine) -> None:
+    name = "127.0.0.1:9/team/service"
+    engine.docker("tag", image, name)
+    check(project, name)
+    done = push(project, name, TAGS="main")
+    engine.docker("rmi", name, f"{name}:{REVISION}")
+    assert done.returncode != 0
+    assert "connection refused" in done.stderr
+    assert "docker login" not in done.stderr

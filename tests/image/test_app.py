@@ -1,0 +1,134 @@
+"""tools/build/app.py, against the wheel that Poetry would build."""
+
+import re
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from scripts.locks import POETRY
+from tests.helpers.combinations import CHOICES
+from tests.helpers.machine import index_environment
+from tests.helpers.project import Bake, Project, Run, lock_script, run
+
+
+def app_script(project: Project, folder: Path, **env: str) -> Run:
+    """Run the script on a project as the Dockerfile does; `folder` gets the app and modules.txt."""
+    assert lock_script(project).returncode == 0
+    shutil.move(project.path / "metadata", folder)
+    command = (sys.executable, "-P", project.path / "tools/build/app.py", project.path / "src")
+    return run(*command, "metadata", "app", "modules.txt", cwd=folder, env=env, check=False)
+
+
+def contents(*folders: Path) -> dict[str, bytes]:
+    """Return relative path -> content of the files in some folders."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("service_type", CHOICES["service_type"])
+def test_the_project_is_what_its_wheel_would_install(bake: Bake, tmp_path: Path, service_type: str) -> None:
+    project = bake(service_type=service_type)
+    for name in ("data, with a comma.json", "inner/__init__.py", "inner/deep/data.bin"):
+        project.write(f"src/{project.package}/{name}", "")
+    done = app_script(project, tmp_path)
+    assert done.returncode == 0, done.stderr
+
+    run(*POETRY, "build", "--format", "wheel", cwd=project.path, env=index_environment())
+    (file,) = (project.path / "dist").iterdir()
+    with zipfile.ZipFile(file) as wheel:
+        wanted = {name: wheel.read(name) for name in wheel.namelist()}
+    found = contents(tmp_path / "app/lib", tmp_path / "metadata")
+    assert found.keys() == wanted.keys()
+    (record,) = (name for name in wanted if wanted[name] != found[name])
+    assert record.endswith(".dist-info/RECORD")
+    assert sorted(found[record].splitlines()) == sorted(wanted[record].splitlines())
+
+
+def test_bytecode_of_the_project(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    project.write(f"src/{project.package}/inner/__init__.py", "")
+    (project.path / f"src/{project.package}/link.txt").symlink_to("app.py")
+    assert app_script(project, tmp_path).returncode == 0
+    sources = {name for name in contents(project.path / "src") if name.endswith(".py")}
+    (cache,) = (tmp_path / "app/bytecode").glob("app/lib")
+    compiled = contents(cache)
+    assert {re.sub(r"\.cpython-\d+\.pyc$", ".py", name) for name in compiled} == sources
+    assert {data[4:8] for data in compiled.values()} == {b"\1\0\0\0"}, "not marked as never to be checked"
+    record = next(data for name, data in contents(tmp_path / "app/lib").items() if name.endswith("RECORD"))
+    assert b"link.txt" not in record  # a link has no content of its own
+
+
+CODE = """
+from __future__ import annotations
+
+import one
+import two.three as four
+from . import sibling
+from own import thing
+from .sibling import thing
+from five import six, seven
+from shared.eight import nine
+import only_for_another_machine
+if TYPE_CHECKING:
+    import typed
+else:
+    import untyped
+if typing.TYPE_CHECKING:
+    from typed import more
+try:
+    import fast
+    from csv import reader
+except ImportError:
+    import slow
+try:
+    import needed
+except ValueError:
+    import csv
+def later():
+    match one:
+        case 1:
+            import ten
+    with suppress(ImportError):
+        import eleven
+    with open(one) as file:
+        import os.path
+"""
+# What is installed; none of it may be imported.
+INSTALLED = (
+    *("one.py", "two/__init__.py", "two/three.py", "five/__init__.py", "five/six.py", "typed.py", "untyped.py"),
+    *("fast.py", "slow.py", "needed.py", "ten.py", "eleven.py", "shared/eight/__init__.py"),
+)
+
+
+def test_modules_that_the_project_imports(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    shutil.rmtree(project.path / "src")
+    project.write("src/own/__init__.py", CODE)
+    project.write("src/shared/mine/__init__.py", "")  # a namespace that others have a part in
+    for name in INSTALLED:
+        project.write(f"installed/{name}", "raise RuntimeError('imported')")
+    done = app_script(project, tmp_path, PYTHONPATH=str(project.path / "installed"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "modules.txt").read_text().split() == [
+        *("?eleven", "?fast", "?slow", "__future__", "csv", "five", "five.six", "needed", "one", "os", "shared.eight"),
+        *("ten", "two.three", "untyped"),
+    ]
+
+
+def test_sources_that_can_not_be_compiled_are_named(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    for name in ("app", "settings"):
+        project.write(f"src/{project.package}/{name}.py", "def broken(:\n")
+    done = app_script(project, tmp_path)
+    assert done.returncode == 1
+    for name in ("app", "settings"):
+        assert f'{project.package}/{name}.py", line 1' in done.stderr
+    assert "SyntaxError" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,79 @@
+"""What a build makes of dependencies and Debian packages, and how it fails: in plain words."""
+
+from pathlib import Path
+
+from tests.helpers.combinations import CHOICES
+from tests.helpers.engine import PYTHON, Engine
+from tests.helpers.project import Bake, Project, add_dependency, relock
+
+RECORD = Path(__file__).with_name("probes") / "record.py"
+
+
+def fails(engine: Engine, project: Project, *words: str) -> None:
+    """Build an image, which must fail with one line that holds all `words`."""
+    _, done = engine.build(project, check=False)
+    assert done.returncode != 0
+    assert [line for line in done.stderr.splitlines() if all(word in line for word in words)], done.stderr[-3000:]
+
+
+def test_missing_lock_fails_in_plain_words(bake: Bake, engine: Engine) -> None:
+    project = bake()
+    (project.path / "poetry.lock").unlink()
+    fails(engine, project, "poetry.lock is missing", "make lock")
+
+
+def test_stale_lock_fails_in_plain_words(bake: Bake, engine: Engine) -> None:
+    project = bake()
+    add_dependency(project, "six>=1")
+    fails(engine, project, "poetry.lock does not fit pyproject.toml", "make lock")
+
+
+def test_package_without_a_wheel(bake: Bake, engine: Engine) -> None:
+    # docopt is published as a source archive only.
+    for build_image in CHOICES["build_image"]:
+        project = bake(build_image=build_image, project_slug=f"without-wheel-{build_image}", service_type="worker")
+        add_dependency(project, "docopt==0.6.2")
+        relock(project)
+        if build_image == "slim":
+            fails(engine, project, "docopt", "no wheel", "build_image=full")
+        else:
+            image, _ = engine.build(project)
+            engine.docker("run", "--rm", image, "docopt")
+
+
+def test_packages_come_without_their_own_tests(bake: Bake, engine: Engine) -> None:
+    project = bake(service_type="worker")
+    add_dependency(project, "greenlet>=3")  # small, and ships its tests
+    relock(project)
+    image, _ = engine.build(project)
+    done = engine.docker("run", "--rm", "--entrypoint", PYTHON, image, "-c", RECORD.read_text())
+    *files, complete = done.stdout.split()
+    assert complete == "True"
+    assert "greenlet/__init__.py" in files
+    assert not [file for file in files if "/tests/" in file]
+    found = ("run", "--rm", "--entrypoint", "find", image, "/app/.venv", "-name", "test_greenlet.py")
+    assert engine.docker(*found).stdout == ""
+
+
+def test_unknown_debian_package_fails_in_plain_words(bake: Bake, engine: Engine) -> None:
+    for name in ("apt-build.txt", "apt-runtime.txt"):
+        project = bake()
+        project.write(f"docker/{name}", "no-such-package\n")
+        fails(engine, project, "no-such-package", "correct docker/apt-build.txt or docker/apt-runtime.txt")
+
+
+def test_debian_packages_reach_the_stage_that_they_are_for(bake: Bake, engine: Engine) -> None:
+    project = bake(service_type="worker")
+    project.write("docker/apt-build.txt", "tree  # a comment\n")
+    project.write("docker/apt-runtime.txt", "# a comment\n\nfile\n")
+    image, _ = engine.build(project)
+    listed = engine.docker(
+        "run", "--rm", "--entrypoint", "dpkg-query", image, "-W", "-f", "${Package}\n"
+    ).stdout.split()
+    assert "file" in listed
+    assert "tree" not in listed
+
+
+def test_empty_lists_run_no_apt(bake: Bake, engine: Engine) -> None:
+    _, done = engine.build(bake(), "--no-cache-filter", "deps,runtime")
+    assert "Reading package lists" not in done.stderr

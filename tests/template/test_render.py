@@ -1,0 +1,115 @@
+"""What is rendered for each combination of answers: complete, valid, and pure."""
+
+import json
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.helpers.combinations import MUST_WORK, ROOT, Answers, identify
+from tests.helpers.project import Bake, Project, run
+
+every_combination = pytest.mark.parametrize("answers", MUST_WORK, ids=identify)
+
+
+@every_combination
+def test_rendered_tree(bake: Bake, answers: Answers) -> None:
+    project = bake(**answers)
+    files = {str(path) for path in project.files()}
+    package = f"src/{project.package}"
+
+    def present_only_for(name: str, value: str, *wanted: str) -> None:
+        assert {file in files for file in wanted} == {answers[name] == value}, wanted
+
+    present_only_for("ci", "github", ".github/workflows/ci.yml")
+    present_only_for("ci", "gitlab", ".gitlab-ci.yml")
+    runtime = "src/service_runtime"
+    present_only_for("service_type", "fastapi", f"{package}/app.py", f"{runtime}/server.py", "tests/test_app.py")
+    present_only_for("service_type", "worker", f"{package}/worker.py", f"{runtime}/loop.py", "tests/test_worker.py")
+    present_only_for("build_image", "full", "tools/pins/build-backends.txt")
+    present_only_for("mirror", "kakao", "docker/pip.conf", "docker/debian.sources")
+    for path in project.files():
+        text = project.read(str(path))
+        # A variable that was left over; the tools are no template, and one of them imports cookiecutter.
+        assert path.is_relative_to("tools") or "cookiecutter." not in text, path
+        assert not (answers["mirror"] == "none" and "kakao" in text.lower()), path
+        assert text.endswith("\n") or not text, path
+        assert not text.endswith("\n\n"), path
+        assert "\r" not in text, path
+        assert not any(line.endswith((" ", "\t")) for line in text.splitlines()), path
+        if path.suffix == ".toml":
+            tomllib.loads(text)
+        if path.suffix in (".yml", ".yaml"):
+            assert list(yaml.safe_load_all(text))
+
+
+@every_combination
+def test_lock_fits(bake: Bake, answers: Answers) -> None:
+    project = bake(**answers)
+    run("poetry", "check", "--lock", "--strict", cwd=project.path)
+    lock = tomllib.loads(project.read("poetry.lock"))
+    assert not [package["name"] for package in lock["package"] if "source" in package], "the lock names an index"
+
+
+@every_combination
+def test_linters_of_images_and_workflows_are_content(bake: Bake, answers: Answers) -> None:
+    project = bake(**answers)
+    run("hadolint", "Dockerfile", cwd=project.path)
+    run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", "compose.yaml", cwd=project.path)
+    if answers["ci"] == "github":
+        workflows = sorted((project.path / ".github/workflows").iterdir())
+        run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
+        run("zizmor", "--offline", "--quiet", ".", cwd=project.path)
+    if answers["ci"] == "gitlab":
+        run("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", ".gitlab-ci.yml", cwd=project.path)
+
+
+@every_combination
+def test_git_tracks_every_file(bake: Bake, answers: Answers) -> None:
+    project = bake(**answers)
+    run("git", "init", "--quiet", cwd=project.path)
+    run("git", "add", "--all", cwd=project.path)
+    tracked = run("git", "ls-files", cwd=project.path).stdout.splitlines()
+    # cruft can't merge an update that touches a file that git ignores.
+    assert sorted(map(Path, tracked)) == [path for path in project.files() if path.parts[0] != ".git"]
+
+
+def test_rendering_is_pure(bake: Bake) -> None:
+    one, other = bake(), bake()
+    assert one.path != other.path
+    assert contents(one) == contents(other)
+
+
+def test_long_and_short_names_render_well(bake: Bake) -> None:
+    for name in ("a", "x" * 63):
+        project = bake(project_slug=name, package_name=name)
+        assert f'name = "{name}"' in project.read("pyproject.toml")
+
+
+def test_names_follow_from_the_project_name(bake: Bake) -> None:
+    answers = bake(project_name="My Fine Service 2").answers
+    assert (answers["project_slug"], answers["package_name"]) == ("my-fine-service-2", "my_fine_service_2")
+
+
+def test_every_label_and_workflow_line_is_true_to_the_answers(bake: Bake) -> None:
+    project = bake(description='Costs $5 & is "quoted" \\ here', license="MIT")
+    dockerfile = project.read("Dockerfile")
+    assert r'description="Costs \$5 & is \"quoted\" \\ here"' in dockerfile
+    assert 'licenses="MIT"' in dockerfile
+
+
+def contents(project: Project) -> dict[str, bytes]:
+    return {str(path): (project.path / path).read_bytes() for path in project.files()}
+
+
+def test_an_update_of_the_repository_alone_changes_nothing_rendered(bake: Bake) -> None:
+    """The render must not hold the template's commit, place or date."""
+    project = bake()
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    everything = json.dumps([text.decode(errors="replace") for text in contents(project).values()])
+    assert head not in everything
+    assert str(ROOT) not in everything

@@ -1,0 +1,156 @@
+"""Push the image that kept its contract to its registry: `make push IMAGE=registry.example.com/team/service`.
+
+    python tools/push.py CHECKED IMAGE
+
+CHECKED is the file in which `make check-image` left the id of the image that held. IMAGE is the name that the image was
+built and checked under: registry and repository, no tag. From the environment:
+
+    TAGS        names of branches and version tags, separated by spaces; the branch that is checked out, if it isn't set
+    UNCHECKED   1: push without asking whether the image was checked
+    DOCKER      the engine's program: docker (default) or podman
+
+The image is pushed by its id: first under its revision (a label of its own), then under each name of TAGS, in which a
+character that a tag can't have becomes a hyphen. v1.2.3 or 1.2.3 in TAGS makes a release: it must be the version that
+the image has (a label, too), and becomes the tag 1.2.3 and, last of all, `latest`; a pre-release does not become
+`latest`. All tags get one digest, which is printed. Exit status 1, with the reason and what was pushed until then, when
+a step fails.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+DOCKER = os.environ.get("DOCKER", "docker")
+REPOSITORY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+")
+NAMES_A_VERSION = re.compile(r"v\d\S*|\d+(\.\d+)+\S*")
+# PEP 440's final releases and post-releases.
+FINAL = re.compile(r"\d+(\.\d+)*(\.post\d+)?")
+
+
+class Image(NamedTuple):
+    """An image in the engine: its id, and what its labels say it was built from."""
+
+    id: str
+    revision: str
+    version: str
+
+
+def fail(reason: str) -> NoReturn:
+    """End with status 1 and the reason."""
+    sys.exit(f"push: {reason}")
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run `command` and return what it printed, whatever its exit status."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - commands of this file
+    except FileNotFoundError:
+        fail(f"there is no program {command[0]}")
+
+
+def find(name: str) -> Image:
+    """Return the image that the engine has under `name`."""
+    done = run(DOCKER, "image", "inspect", name)
+    if done.returncode:
+        fail(
+            f"no image {name} here: {done.stderr.strip()}\n"
+            f"Build and check it first: make image check-image IMAGE={name}"
+        )
+    (found,) = json.loads(done.stdout)
+    labels = found["Config"].get("Labels") or {}
+    revision, version = (labels.get(f"org.opencontainers.image.{label}", "") for label in ("revision", "version"))
+    return Image(found["Id"], revision, version)
+
+
+def refuse_unchecked(image: Image, name: str, checked: Path) -> None:
+    """End when `checked`, the file that check-image left, does not name `image`."""
+    held = checked.read_text(encoding="utf-8").strip() if checked.exists() else ""
+    if held == image.id:
+        return
+    state = f"the image that was checked is {held}, and {name} is {image.id} now" if held else "it was not checked"
+    fail(
+        f"{name} is not pushed: {state}.\n"
+        f"Run make check-image IMAGE={name} and fix what does not hold; UNCHECKED=1 pushes it all the same."
+    )
+
+
+def names() -> list[str]:
+    """Return the names of TAGS, or the branch that is checked out."""
+    if "TAGS" in os.environ:
+        return os.environ["TAGS"].split()
+    return run("git", "branch", "--show-current").stdout.split()
+
+
+def tags(image: Image, wanted: list[str]) -> list[str]:
+    """Return the tags that `image` gets for the names `wanted`, in the order of pushing: `latest` last, if at all."""
+    found = [image.revision] if image.revision else []
+    latest = False
+    for name in wanted:
+        if name == "latest":
+            fail("latest is pushed with a release alone: TAGS=v1.2.3, the version in pyproject.toml")
+        if NAMES_A_VERSION.fullmatch(name):
+            if name.removeprefix("v") != image.version:
+                fail(
+                    f"{name} names a version, and the image is version {image.version or '(no label)'}.\n"
+                    f'Tag the commit in which pyproject.toml says version = "{name.removeprefix("v")}".'
+                )
+            name = image.version
+            latest = latest or bool(FINAL.fullmatch(name))
+        found.append(re.sub(r"[^A-Za-z0-9_.-]", "-", name).lstrip(".-")[:128])
+    if not found:
+        fail("no tag to push under: the image has no revision, and no branch is checked out. Name one: TAGS=...")
+    if latest:
+        found.append("latest")
+    return list(dict.fromkeys(found))
+
+
+def push(image: Image, name: str) -> str:
+    """Push `image` as `name`, a repository with a tag; return its digest."""
+    print(f"pushing {name}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        digest = Path(folder, "digest")
+        # Docker prints the digest, Podman writes it to a file.
+        options = ("--digestfile", str(digest)) if Path(DOCKER).name.startswith("podman") else ()
+        done = run(DOCKER, "tag", image.id, name)
+        if done.returncode == 0:
+            done = run(DOCKER, "push", *options, name)
+        printed = digest.read_text(encoding="utf-8") if digest.exists() else done.stdout
+    if done.returncode == 0 and (found := re.search(r"sha256:[0-9a-f]{64}", printed)):
+        return found[0]
+    registry = name.split("/")[0]
+    advice = ""
+    if re.search("denied|unauthorized|authenti|no basic auth", done.stderr, re.IGNORECASE):
+        advice = f"\nLog in with an account that may push there: {DOCKER} login {registry}"
+    fail(f"{name} could not be pushed: {done.stderr.strip() or 'no digest was printed'}{advice}")
+
+
+def main(checked: Path, name: str) -> None:
+    """Push the image `name` under all its tags."""
+    if not REPOSITORY.fullmatch(name):
+        fail(
+            f"{name} is no place to push to; wanted: a registry and a repository, in lower case, without a tag.\n"
+            "Build, check and push under one name: make image check-image push IMAGE=registry.example.com/team/service"
+        )
+    image = find(name)
+    if os.environ.get("UNCHECKED") != "1":
+        refuse_unchecked(image, name, checked)
+    pushed: dict[str, str] = {}
+    try:
+        for tag in tags(image, names()):
+            pushed[tag] = push(image, f"{name}:{tag}")
+            if len(set(pushed.values())) > 1:
+                fail(f"the tags got different digests: {pushed}")
+    finally:
+        if pushed:
+            print(f"{name}@{next(iter(pushed.values()))} is pushed as {', '.join(pushed)}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), sys.argv[2])
