@@ -170,14 +170,6 @@ def environment() -> dict[str, str] | None:
     }
 
 
-def reach_the_lab(project: Path, env: Mapping[str, str]) -> None:
-    """Let compose build on the lab."""
-    hosts = [f"mirror.kakao.com:{env['LAB_MIRROR_IP']}"]
-    build = {"network": "host", "extra_hosts": hosts, "args": {"DEBIAN_SUITE": env["DEBIAN_SUITE"]}}
-    override = {"services": {SLUG: {"build": build}}}
-    (project / "compose.override.yaml").write_text(json.dumps(override), encoding="utf-8")
-
-
 def recordings(env: Mapping[str, str]) -> dict[Path, str]:
     """Return what is made by building and running the project in the environment `env`.
 
@@ -190,8 +182,6 @@ def recordings(env: Mapping[str, str]) -> dict[Path, str]:
         new, *rest = STEPS
         try:
             parts = [terminal.record(new, Path(home), own)]
-            if "SERVICE_LAB" in env:
-                reach_the_lab(project, env)
             # Before the terminal looks: what `make` installs once.
             terminal.run("make .tools/contract/done .tools/sbom/done", (), project, own)
             parts += [terminal.record(step, Path(home), own) for step in rest]
