@@ -139,10 +139,18 @@ def pages() -> dict[Path, str]:
 
 
 def excerpt(bill: Mapping[str, Any]) -> str:
-    """Return a bill of materials with one component of each kind, and how many there are."""
+    """Return a bill of materials with a component of each kind, and of each what tells them apart."""
+    kept = ("type", "name", "version", "purl", "licenses")
     parts = [part for part in bill["components"] if part["name"] in PARTS]
-    left_out = f"{len(bill['components']) - len(parts)} more components"
-    return json.dumps({**bill, "components": [*parts, left_out]}, indent=2) + "\n"
+    left_out = f"{len(bill['components']) - len(parts)} more"
+    described, *shown = ({k: part[k] for k in kept if k in part} for part in (bill["metadata"]["component"], *parts))
+    short = {
+        "bomFormat": bill["bomFormat"],
+        "specVersion": bill["specVersion"],
+        "metadata": {"component": described},
+        "components": [*shown, left_out],
+    }
+    return json.dumps(short, indent=2) + "\n"
 
 
 def environment() -> dict[str, str] | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-COLUMNS, ROWS = 132, 50
+COLUMNS, ROWS = 126, 50
 CHARACTER, LINE, MARGIN, BAR = 7.8, 17, 16, 30  # pixels; BAR is the frame's upper edge
 # How a terminal is told to change the style (SGR), and everything else that it is told.
 STYLED = re.compile(r"\x1b\[([\d;]*)m")
@@ -54,9 +54,12 @@ def run(command: str, answers: Sequence[str], folder: Path, env: Mapping[str, st
         os.close(its)
         while True:
             try:
-                shown += os.read(ours, 65536)
-            except OSError:  # the command has ended
+                piece = os.read(ours, 65536)
+            except OSError:  # Linux tells of the end in this way, macOS by reading nothing
                 break
+            if not piece:
+                break
+            shown += piece
             if left and STYLED.sub("", shown[asked:].decode(errors="ignore")).endswith(": "):
                 asked = len(shown)
                 os.write(ours, f"{left.pop(0)}\n".encode())
@@ -80,7 +83,7 @@ def record(step: Step, home: Path, env: Mapping[str, str]) -> list[str]:
     left_out = len(shown) - step.first - step.last
     if left_out > 0:
         last = shown[len(shown) - step.last :]
-        shown = [*shown[: step.first], f"\x1b[2m⋮ {left_out} lines\x1b[0m", *last]
+        shown = [*shown[: step.first], f"\x1b[2m... {left_out} lines more\x1b[0m", *last]
     prompt = f"{step.folder} $ ".lstrip()
     return [f"\x1b[32m{prompt}\x1b[0;1m{step.command}\x1b[0m", *shown]
 

@@ -1,6 +1,8 @@
 """What the pages say is there, is there; what `make docs` made is up to date."""
 
+import json
 import re
+import tomllib
 from urllib.parse import unquote
 
 import pytest
@@ -68,6 +70,25 @@ def test_messages_are_those_that_programs_print(page: str) -> None:
 def test_example_is_a_fresh_render() -> None:
     for path, text in docs.example().items():
         assert path.read_text() == text, f"{path.relative_to(ROOT)}: run `make docs`"
+
+
+def test_contract_of_the_example_has_every_point_and_all_hold() -> None:
+    suite = "".join(path.read_text() for path in sorted((docs.TEMPLATE / "tools/contract").glob("test_*.py")))
+    points = re.findall(r'^@point\(\s*"([^"]+)"(.*?)\)\ndef ', suite, re.M | re.S)
+    promised = {name for name, rest in points if 'only="worker"' not in rest}
+    *rows, count = (docs.EXAMPLE / "contract.txt").read_text().splitlines()
+    assert {row[11:61].strip() for row in rows} == promised, "run `make docs`"
+    assert count == f"{docs.SLUG}: {len(promised)} of {len(promised)} points hold"
+
+
+def test_bill_of_materials_of_the_example_is_that_of_the_lock(bake: Bake) -> None:
+    bill = json.loads((docs.EXAMPLE / "sbom.json").read_text())
+    assert bill["metadata"]["component"]["name"] == docs.SLUG
+    *parts, _ = bill["components"]
+    assert [part["name"] for part in parts] == list(docs.PARTS)
+    locked = tomllib.loads(bake().read("poetry.lock"))["package"]
+    versions = {package["name"]: package["version"] for package in locked}
+    assert parts[0]["version"] == versions[parts[0]["name"]], "run `make docs`"
 
 
 def test_pages_with_other_figures_than_lines_are_refused() -> None:
