@@ -17,6 +17,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -41,10 +42,10 @@ PARTS = ("fastapi", "libc6", "python")
 ADDRESS = "https://github.com/ORG/TEMPLATE"
 NAME, SLUG = "Order API", "order-api"
 STEPS = (
-    Step(f"cookiecutter {ADDRESS}", answers=(NAME, *[""] * 11), first=22),
-    Step("make up", SLUG, first=1, last=3),
-    Step("curl -s 'http://127.0.0.1:8000/greeting?name=Ada'", SLUG),
-    Step("make check-image", SLUG),
+    Step(f"cookiecutter {ADDRESS}", answers=(NAME, *[""] * 11), first=21),
+    Step("make --silent up", SLUG, first=0, last=3),
+    Step("curl --silent 'http://127.0.0.1:8000/greeting?name=Ada'", SLUG),
+    Step("make --silent check-image", SLUG),
 )
 
 
@@ -113,8 +114,19 @@ def with_files(page: str, project: Path) -> str:
     return re.sub(r"(?<=^\|---\|---\|---\|\n)(\|.*\n)+", lambda _: table, page, flags=re.MULTILINE)
 
 
+def example() -> dict[Path, str]:
+    """Return what the example should hold, as far as it takes no engine."""
+    page = EXAMPLE / "README.md"
+    with tempfile.TemporaryDirectory() as folder:
+        project = render(folder)
+        return {
+            page: with_files(page.read_text(encoding="utf-8"), project),
+            EXAMPLE / "Dockerfile": (project / "Dockerfile").read_text(encoding="utf-8"),
+        }
+
+
 def pages() -> dict[Path, str]:
-    """Return what the pages and files should hold that are made without an engine."""
+    """Return what the pages should hold that show choices or figures."""
     figures = measured()
     compared = {line[0]: line[: len(TITLES)] for line in reversed(figures)}  # not the last column: the control
     shown = [compared[title] for title in SHOWN]
@@ -123,19 +135,22 @@ def pages() -> dict[Path, str]:
         readme, benchmarks = ROOT / f"README{language}.md", ROOT / f"docs/benchmarks{language}.md"
         made[readme] = with_figures(with_choices(readme.read_text(encoding="utf-8")), shown)
         made[benchmarks] = with_figures(benchmarks.read_text(encoding="utf-8"), figures)
-    with tempfile.TemporaryDirectory() as folder:
-        project = render(folder)
-        page = EXAMPLE / "README.md"
-        made[page] = with_files(page.read_text(encoding="utf-8"), project)
-        made[EXAMPLE / "Dockerfile"] = (project / "Dockerfile").read_text(encoding="utf-8")
     return made
 
 
 def excerpt(bill: Mapping[str, Any]) -> str:
-    """Return a bill of materials with one component of each kind, and how many there are."""
+    """Return a bill of materials with a component of each kind, and of each what tells them apart."""
+    kept = ("type", "name", "version", "purl", "licenses")
     parts = [part for part in bill["components"] if part["name"] in PARTS]
-    left_out = f"{len(bill['components']) - len(parts)} more components"
-    return json.dumps({**bill, "components": [*parts, left_out]}, indent=2) + "\n"
+    left_out = f"{len(bill['components']) - len(parts)} more"
+    described, *shown = ({k: part[k] for k in kept if k in part} for part in (bill["metadata"]["component"], *parts))
+    short = {
+        "bomFormat": bill["bomFormat"],
+        "specVersion": bill["specVersion"],
+        "metadata": {"component": described},
+        "components": [*shown, left_out],
+    }
+    return json.dumps(short, indent=2) + "\n"
 
 
 def environment() -> dict[str, str] | None:
@@ -172,23 +187,26 @@ def recordings(env: Mapping[str, str]) -> dict[Path, str]:
     with tempfile.TemporaryDirectory() as home:
         own = {**env, "HOME": home}
         project = Path(home) / SLUG
+        new, *rest = STEPS
         try:
-            lines = terminal.record(STEPS, Path(home), own)
-            contract = terminal.plain(terminal.run("make --silent check-image", (), project, own))
+            parts = [terminal.record(new, Path(home), own)]
+            # Before the terminal looks: what `make` installs once.
+            terminal.run("make .tools/contract/done .tools/sbom/done", (), project, own)
+            parts += [terminal.record(step, Path(home), own) for step in rest]
             terminal.run("make sbom", (), project, own)
-            bill = (project / "sbom.cdx.json").read_text(encoding="utf-8")
+            bill = json.loads((project / "sbom.cdx.json").read_text(encoding="utf-8"))
         finally:
             if project.exists():
-                terminal.run(f"make down; docker image rm {SLUG}", (), project, own)
-        made = {
-            ROOT / "docs/terminal.svg": terminal.draw(lines, title),
-            EXAMPLE / "contract.txt": contract,
-            EXAMPLE / "sbom.json": excerpt(json.loads(bill)),
-        }
-        for private in (home, str(ROOT), env.get("LAB_MIRROR_IP", home)):
-            for path, text in made.items():
-                if private in text:
-                    raise terminal.FailedError(f"{path.name} would show {private}")
+                terminal.run(f"make down && docker image rm --force {SLUG}", (), project, own)
+    made = {
+        ROOT / "docs/terminal.svg": terminal.draw(list(chain.from_iterable([*part, ""] for part in parts))[:-1], title),
+        EXAMPLE / "contract.txt": "\n".join(map(terminal.plain, parts[-1][1:])) + "\n",
+        EXAMPLE / "sbom.json": excerpt(bill),
+    }
+    for private in (home, str(ROOT), env.get("LAB_MIRROR_IP", home)):
+        for path, text in made.items():
+            if private in text:
+                raise terminal.FailedError(f"{path.name} would show {private}")
     return made
 
 
@@ -202,7 +220,7 @@ def write(path: Path, text: str) -> None:
 
 def main() -> None:
     """Make all parts."""
-    for path, text in pages().items():
+    for path, text in (pages() | example()).items():
         write(path, text)
     env = environment()
     if env is None:

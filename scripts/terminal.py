@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-COLUMNS, ROWS = 100, 40
+COLUMNS, ROWS = 126, 50
 CHARACTER, LINE, MARGIN, BAR = 7.8, 17, 16, 30  # pixels; BAR is the frame's upper edge
 # How a terminal is told to change the style (SGR), and everything else that it is told.
 STYLED = re.compile(r"\x1b\[([\d;]*)m")
@@ -54,9 +54,12 @@ def run(command: str, answers: Sequence[str], folder: Path, env: Mapping[str, st
         os.close(its)
         while True:
             try:
-                shown += os.read(ours, 65536)
-            except OSError:  # the command has ended
+                piece = os.read(ours, 65536)
+            except OSError:  # Linux tells of the end in this way, macOS by reading nothing
                 break
+            if not piece:
+                break
+            shown += piece
             if left and STYLED.sub("", shown[asked:].decode(errors="ignore")).endswith(": "):
                 asked = len(shown)
                 os.write(ours, f"{left.pop(0)}\n".encode())
@@ -71,21 +74,18 @@ def plain(shown: str) -> str:
     return CONTROL.sub("", STYLED.sub("", shown))
 
 
-def record(steps: Sequence[Step], folder: Path, env: Mapping[str, str]) -> list[str]:
-    """Run `steps` below `folder`; return the lines of the terminal, with the styles in them.
+def record(step: Step, home: Path, env: Mapping[str, str]) -> list[str]:
+    """Run a step, its folder below `home`; return the lines of the terminal, with the styles in them.
 
     Lines that are left out leave a mark that says how many there were. Raises FailedError.
     """
-    lines: list[str] = []
-    for step in steps:
-        shown = run(step.command, step.answers, folder / step.folder, env).rstrip("\n").split("\n")
-        left_out = len(shown) - step.first - step.last
-        if left_out > 0:
-            last = shown[len(shown) - step.last :]
-            shown = [*shown[: step.first], f"\x1b[2m⋮ {left_out} lines\x1b[0m", *last]
-        prompt = f"{step.folder} $ ".lstrip()
-        lines += [f"\x1b[32m{prompt}\x1b[0;1m{step.command}\x1b[0m", *shown, ""]
-    return lines[:-1]
+    shown = run(step.command, step.answers, home / step.folder, env).rstrip("\n").split("\n")
+    left_out = len(shown) - step.first - step.last
+    if left_out > 0:
+        last = shown[len(shown) - step.last :]
+        shown = [*shown[: step.first], f"\x1b[2m... {left_out} lines more\x1b[0m", *last]
+    prompt = f"{step.folder} $ ".lstrip()
+    return [f"\x1b[32m{prompt}\x1b[0;1m{step.command}\x1b[0m", *shown]
 
 
 def styled(line: str) -> list[tuple[frozenset[int], str]]:
@@ -106,7 +106,8 @@ def styled(line: str) -> list[tuple[frozenset[int], str]]:
 
 def draw(lines: Sequence[str], title: str) -> str:
     """Return an SVG picture of a terminal that shows `lines`; `title` is for those who can't see it."""
-    width, height = COLUMNS * CHARACTER + 2 * MARGIN, BAR + len(lines) * LINE + MARGIN
+    columns = max([COLUMNS, *(len(plain(line)) for line in lines)])
+    width, height = columns * CHARACTER + 2 * MARGIN, BAR + len(lines) * LINE + MARGIN
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" width="{width:.0f}"'
         f' height="{height}" role="img">',
