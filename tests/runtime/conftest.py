@@ -4,6 +4,7 @@ They run twice: here, by this repository's Python, and by that of every rendered
 """
 
 import logging
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,23 +13,29 @@ from pathlib import Path
 
 import pytest
 
+from service_runtime.settings import ServerSettings, WorkerSettings
 from service_runtime.stop import stop
 from tests.runtime.processes import Process
+from tests.runtime.services import Service
 
 # A rendered project has the modules of its service type only.
-collect_ignore = [f"test_{name}.py" for name in ("server", "probes", "healthcheck", "loop", "heartbeat")]
+collect_ignore = [
+    f"test_{name}.py" for name in ("server", "streams", "middleware", "probes", "healthcheck", "loop", "heartbeat")
+]
 collect_ignore = [name for name in collect_ignore if not find_spec(f"service_runtime.{name[5:-3]}")]
 
 
 @pytest.fixture(autouse=True)
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Give each test an environment and logging of its own, with no stop requested."""
-    for name in ("LOG_LEVEL", "SHUTDOWN_TIMEOUT", "HOST", "PORT", "INTERVAL", "HEARTBEAT_MAX_AGE"):
-        monkeypatch.delenv(name, raising=False)
+    for kind in (ServerSettings, WorkerSettings):
+        for name in kind.model_fields:
+            monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     if find_spec("service_runtime.heartbeat"):
         monkeypatch.setattr("service_runtime.heartbeat.HEARTBEAT", tmp_path / "service.heartbeat")
     monkeypatch.setattr(stop, "requested", False)
+    monkeypatch.setattr(stop, "delay", stop.delay)
     monkeypatch.setattr(stop, "timeout", stop.timeout)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
@@ -53,3 +60,16 @@ def start() -> Iterator[Callable[..., Process]]:
     for process in processes:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def serve(start: Callable[..., Process], port: int) -> Callable[..., Service]:
+    """Start the service that a file is, with environment variables."""
+    return lambda file, **environment: Service(start(file, PORT=str(port), **environment), port)

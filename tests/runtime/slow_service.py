@@ -1,6 +1,7 @@
 """A service with endpoints that are slow or broken: for test_server.py."""
 
 import asyncio
+import logging
 import os
 import time
 
@@ -8,7 +9,7 @@ from service_runtime import prepare
 
 prepare()
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 
 from service_runtime import server
 from service_runtime.probes import probes
@@ -21,6 +22,17 @@ app.include_router(probes())
 @app.get("/greeting")
 async def greeting() -> str:
     return "hello"
+
+
+@app.get("/request")
+async def describe(request: Request) -> dict[str, str]:
+    logging.info("asked")
+    return {"client": request.client.host if request.client else "", "url": str(request.url)}
+
+
+@app.get("/own-id")
+async def own_id(response: Response) -> None:
+    response.headers["X-Request-ID"] = "own"
 
 
 @app.get("/sleep/{seconds}")

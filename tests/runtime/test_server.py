@@ -1,75 +1,25 @@
 """The server seen from outside: real processes, connections and signals."""
 
-import contextlib
+import re
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
-from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
 
 from service_runtime.server import _refuse
 from tests.runtime.processes import Process, wait_for
+from tests.runtime.services import Service, answer, ask, request
 
 SLOW_SERVICE = Path(__file__).with_name("slow_service.py")
 LINGER = 2.0  # seconds: long, so that a busy machine gets all of this done in time
 
 
-class Service:
-    """A running service that answers."""
-
-    def __init__(self, process: Process, port: int) -> None:
-        self.process = process
-        self.port = port
-        wait_for(self.listens)
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
-
-    def listens(self) -> bool:
-        with contextlib.suppress(OSError), self.connect():
-            return True
-        return False
-
-    def get(self, path: str) -> tuple[int, bool]:
-        with self.connect() as connection:
-            return ask(connection, path)
-
-
-def request(path: str) -> bytes:
-    return f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
-
-
-def ask(connection: socket.socket, path: str) -> tuple[int, bool]:
-    connection.sendall(request(path))
-    return answer(connection)
-
-
-def answer(connection: socket.socket) -> tuple[int, bool]:
-    """Return the status of the next response, and whether it closes the connection."""
-    with HTTPResponse(connection) as response:
-        response.begin()
-        response.read()
-        return response.status, response.getheader("connection") == "close"
-
-
-@pytest.fixture
-def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
-@pytest.fixture
-def serve(start: Callable[..., Process], port: int) -> Callable[..., Service]:
-    """Start the service with environment variables."""
-    return lambda **environment: Service(start(SLOW_SERVICE, PORT=str(port), **environment), port)
-
-
 def test_a_service_logs_an_exception_as_one_object_and_stops(serve: Callable[..., Service]) -> None:
-    service = serve()
+    service = serve(SLOW_SERVICE)
     assert service.get("/broken") == (500, False)
     service.process.terminate()
     result = service.process.result()
@@ -78,8 +28,21 @@ def test_a_service_logs_an_exception_as_one_object_and_stops(serve: Callable[...
     assert error["traceback"].endswith("RuntimeError: broken")
 
 
+def test_probes_are_logged_when_they_fail_only(serve: Callable[..., Service]) -> None:
+    service = serve(SLOW_SERVICE, SHUTDOWN_DELAY="3600")
+    for path in ("/healthz", "/readyz", "/greeting", "/healthz/deep"):
+        service.get(path)
+    service.process.terminate()
+    wait_for(lambda: service.get("/readyz")[0] == 503)
+    service.process.terminate()
+    lines = [line["message"] for line in service.process.result().logs if line["logger"] == "uvicorn.access"]
+    asked = [re.findall('"(.*)" (.*)', line)[0] for line in lines]
+    assert asked[:2] == [("GET /greeting HTTP/1.1", "200"), ("GET /healthz/deep HTTP/1.1", "404")]
+    assert set(asked[2:]) == {("GET /readyz HTTP/1.1", "503")}
+
+
 def test_a_stop_answers_everything_first(serve: Callable[..., Service]) -> None:
-    service = serve(TEST_LINGER=str(LINGER))
+    service = serve(SLOW_SERVICE, TEST_LINGER=str(LINGER))
     connections = [service.connect() for _ in range(7)]
     running, probe, silent, idle, unused, begun, begun_again = connections
     assert ask(idle, "/greeting") == ask(begun_again, "/greeting") == (200, False)
@@ -119,7 +82,7 @@ def test_connections_that_wait_survive_when_new_ones_are_refused() -> None:
 
 
 def test_a_request_that_takes_too_long_is_cut_off(serve: Callable[..., Service]) -> None:
-    service = serve(SHUTDOWN_TIMEOUT="2")
+    service = serve(SLOW_SERVICE, SHUTDOWN_TIMEOUT="2")
     with service.connect() as connection:
         connection.sendall(request("/sleep/60"))
         service.process.terminate()
@@ -130,8 +93,27 @@ def test_a_request_that_takes_too_long_is_cut_off(serve: Callable[..., Service])
     assert line["requests"] == 1
 
 
+def test_a_load_balancer_has_the_delay_to_see_the_stop(serve: Callable[..., Service]) -> None:
+    service = serve(SLOW_SERVICE, SHUTDOWN_DELAY="3600")
+    service.process.terminate()
+    wait_for(lambda: service.get("/readyz")[0] == 503)
+    for _ in range(50):
+        time.sleep(0.02)
+        assert service.get("/greeting") == (200, True)
+    service.process.kill()
+
+
+def test_a_stop_comes_when_the_delay_is_over(serve: Callable[..., Service]) -> None:
+    service = serve(SLOW_SERVICE, SHUTDOWN_DELAY="0.3")
+    service.process.terminate()
+    result = service.process.result()
+    assert result.code == 0
+    messages = [line["message"] for line in result.logs]
+    assert messages.index("stopping in 0.3 s") < messages.index("stopping")
+
+
 def test_a_second_signal_ends_even_a_service_that_hangs(serve: Callable[..., Service]) -> None:
-    service = serve()
+    service = serve(SLOW_SERVICE)
     with service.connect() as connection:
         connection.sendall(request("/hang/60"))
         service.process.terminate()

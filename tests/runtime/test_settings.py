@@ -26,8 +26,9 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 def test_settings_take_effect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "error")
     monkeypatch.setenv("SHUTDOWN_TIMEOUT", "5")
-    load(Settings).apply()
-    assert (logging.getLogger().level, stop.timeout) == (logging.ERROR, 5)
+    monkeypatch.setenv("SHUTDOWN_DELAY", "7")
+    load(ServerSettings).apply()
+    assert (logging.getLogger().level, stop.timeout, stop.delay) == (logging.ERROR, 5, 7)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,12 @@ def test_settings_take_effect(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (Settings, "LOG_LEVEL", "loud"),
         (Settings, "SHUTDOWN_TIMEOUT", "0"),
+        (ServerSettings, "SHUTDOWN_DELAY", "-1"),
+        (ServerSettings, "FORWARDED_ALLOW_IPS", "proxy"),
+        (ServerSettings, "FORWARDED_ALLOW_IPS", "10.1.2.3/8"),
+        (ServerSettings, "FORWARDED_ALLOW_IPS", "10.1.2.3,*"),
+        (ServerSettings, "ROOT_PATH", "shop"),
+        (ServerSettings, "ROOT_PATH", "/shop/"),
         (ServerSettings, "HOST", ""),
         (ServerSettings, "PORT", "abc"),
         (ServerSettings, "PORT", "70000"),

@@ -35,3 +35,28 @@ def test_a_process_that_hangs_is_ended_when_the_time_is_up(start: Callable[..., 
     result = process.result()
     assert result.code == 1
     assert "line 10 in <module>" in result.errors  # where it hangs
+
+
+WAIT = """
+import asyncio
+from service_runtime.stop import stop
+stop.listen()
+
+async def main():
+    first = asyncio.create_task(stop.wait())
+    await asyncio.sleep(0)
+    print("waiting", flush=True)
+    await first
+    await stop.wait()
+
+asyncio.run(main())
+print("over")
+"""
+
+
+def test_code_on_an_event_loop_can_wait_for_the_stop(start: Callable[..., Process]) -> None:
+    process = start("-c", WAIT)
+    assert process.read_line() == "waiting"
+    process.terminate()
+    assert process.read_line() == "over"
+    assert process.wait(60) == 0

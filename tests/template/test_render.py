@@ -32,7 +32,8 @@ def test_rendered_tree(bake: Bake, answers: Answers) -> None:
     present_only_for("mirror", "kakao", "docker/pip.conf", "docker/debian.sources")
     for path in project.files():
         text = project.read(str(path))
-        assert "cookiecutter" not in text, path
+        # A variable that was left over; the tools are no template, and one of them imports cookiecutter.
+        assert path.is_relative_to("tools") or "cookiecutter." not in text, path
         assert not (answers["mirror"] == "none" and "kakao" in text.lower()), path
         assert text.endswith("\n") or not text, path
         assert not text.endswith("\n\n"), path

@@ -2,11 +2,13 @@
 
     service_runtime.prepare()             first in `__main__.py`: signals, logs, and an init when it is PID 1
     service_runtime.settings              Settings (ServerSettings, WorkerSettings) to inherit from; load() reads them
-    service_runtime.stop                  `stop.requested` tells whether the service has been asked to stop
+    service_runtime.logs.request_id       the id of the request in hand, to pass on to other services
+    service_runtime.stop.stop             `requested` tells whether the service has been asked to stop; `await wait()`
 
 A service with an HTTP API has these as well:
 
-    service_runtime.server.serve()        serve an ASGI application until a stop, without losing a request
+    service_runtime.server.serve()        serve an ASGI application until a stop, without losing a request; WebSockets
+                                          as well, when the project depends on `websockets` (see `streams`)
     service_runtime.probes.probes()       the routes /healthz and /readyz
     python -m service_runtime.healthcheck the image's health check
 

@@ -3,10 +3,14 @@
 import logging
 import sys
 import threading
+from contextvars import ContextVar
 from types import TracebackType
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
+
+# The id of the request in hand, for its log lines and for requests to other services.
+request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def configure() -> None:
@@ -21,12 +25,20 @@ def configure() -> None:
             timestamp=True,
         )
     )
+    handler.addFilter(_add_request_id)
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
     threading.excepthook = lambda args: _log_uncaught(
         args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback
     )
+
+
+def _add_request_id(record: logging.LogRecord) -> bool:
+    """Let a log line say which request it belongs to, if any."""
+    if identity := request_id.get():
+        record.request_id = identity
+    return True
 
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -1,5 +1,6 @@
 """The two questions that whoever runs the service asks it: is it alive, and is it ready?"""
 
+import logging
 from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Response, status
@@ -7,6 +8,14 @@ from fastapi import APIRouter, Response, status
 from service_runtime.stop import stop
 
 Check = Callable[[], Awaitable[bool]]
+
+
+def is_worth_logging(record: logging.LogRecord) -> bool:
+    """Return whether a line of uvicorn's access log is more than a probe with its 200: those would drown the others."""
+    match record.args:
+        case (_client, _method, "/healthz" | "/readyz", _version, 200):
+            return False
+    return True
 
 
 def probes(*checks: Check) -> APIRouter:

@@ -11,15 +11,28 @@ import select
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
+# uvicorn imports some by name only: here, they get bytecode in the image.
 import uvicorn
-import uvicorn.lifespan.on  # uvicorn imports it by name only
+import uvicorn.lifespan.on
+import uvicorn.protocols.websockets.auto
 import uvloop
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service_runtime.middleware import closing, identified, published_below
+from service_runtime.probes import is_worth_logging
 from service_runtime.settings import ServerSettings
 from service_runtime.stop import stop
+from service_runtime.streams import GRACE, Streams
+
+# When the service depends on `websockets`; uvicorn warns of a client that wants it otherwise.
+with contextlib.suppress(ImportError):
+    import uvicorn.protocols.websockets.websockets_sansio_impl
+
+if TYPE_CHECKING:
+    from uvicorn.server import Protocols
 
 LINGER = 0.15  # seconds that an idle connection is kept after a stop, for a request that is on its way
 HANDSHAKE = 0.05  # seconds for a connection that is just being made
@@ -34,39 +47,27 @@ def serve(app: ASGIApp, settings: ServerSettings) -> None:
     Exit status 0; 1 when requests had to be cut off, 3 when the port is taken or the start fails.
     """
     settings.apply()
+    logging.getLogger("uvicorn.access").addFilter(is_worth_logging)
+    streams = Streams(closing(identified(published_below(settings.root_path, app))))
     config = uvicorn.Config(
-        closing(app),
+        streams,
         host=settings.host,
         port=settings.port,
         http=HttpToolsProtocol,
-        ws="none",
         lifespan="on",
         log_config=None,
         workers=1,
         server_header=False,
+        forwarded_allow_ips=settings.proxies(),
         # Longer than the 60 s of common load balancers, so that they close an idle connection first.
         timeout_keep_alive=75,
         # For requests that `Server.shutdown` has cut off.
         timeout_graceful_shutdown=1,
     )
-    server = Server(config)
+    server = Server(config, streams)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.serve([config.bind_socket()]))
     sys.exit(1 if server.cut_off else 0)
-
-
-def closing(app: ASGIApp) -> ASGIApp:
-    """Return `app` with every response closing its connection once a stop is requested."""
-
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_closing(message: Message) -> None:
-            if stop.requested and message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
-            await send(message)
-
-        await app(scope, receive, send_closing)
-
-    return wrapped
 
 
 class Server(uvicorn.Server):
@@ -74,14 +75,22 @@ class Server(uvicorn.Server):
 
     cut_off = False
 
+    def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
+        """Serve as `config` says, and end `streams` at a stop."""
+        super().__init__(config)
+        self._streams = streams
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to `stop`."""
         yield
 
-    async def on_tick(self, counter: int) -> bool:
-        """Return whether it is time to stop; uvicorn asks every 0.1 s."""
-        return await super().on_tick(counter) or stop.requested
+    async def main_loop(self) -> None:
+        """Serve until it is time to stop, without looking ten times a second, as uvicorn does: that costs idle CPU."""
+        due = asyncio.create_task(_stop_is_due())
+        while not due.done():
+            await self.on_tick(0)  # sets the date in the headers of responses
+            await asyncio.wait((due,), timeout=1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer all that has arrived or is on its way; cut off what takes longer than the timeout."""
@@ -92,6 +101,7 @@ class Server(uvicorn.Server):
         logger.info("stopping", extra={"connections": len(connections), "requests": len(tasks)})
 
         # Connections stay open for a while, and new ones are let in: responses close them.
+        ending = asyncio.create_task(self._streams.end())
         await asyncio.sleep(LINGER)
         for listener in listeners:
             _refuse(listener)
@@ -100,8 +110,12 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
 
-        # Those accepted last get their while, too.
+        # Those accepted last get their while, too; and the clients of WebSockets, to answer the close.
         await _wait(lambda: bool(connections or tasks), min(now() + LINGER, deadline))
+        await ending
+        await _wait(lambda: bool(self._websockets()), min(now() + GRACE, deadline))
+        for websocket in self._websockets():
+            websocket.shutdown()
         await _wait(self._has_requests, deadline)
         if connections or tasks:
             self.cut_off = True
@@ -110,12 +124,24 @@ class Server(uvicorn.Server):
                 task.cancel()
         await super().shutdown(sockets)
 
+    def _websockets(self) -> "list[Protocols]":
+        """Return the connections that have become WebSockets."""
+        return [found for found in self.server_state.connections if getattr(found, "handshake_complete", False)]
+
     def _has_requests(self) -> bool:
         """Close the idle connections; return whether there are others, or requests."""
         for connection in list(self.server_state.connections):
             if isinstance(connection, HttpToolsProtocol) and _is_idle(connection):
                 connection.shutdown()
         return bool(self.server_state.connections or self.server_state.tasks)
+
+
+async def _stop_is_due() -> None:
+    """Return when a stop has been requested and its delay, in which load balancers hear of it, is over."""
+    await stop.wait()
+    if stop.delay:
+        logger.info("stopping in %g s", stop.delay)
+        await asyncio.sleep(stop.delay)
 
 
 async def _wait(condition: Callable[[], bool], deadline: float) -> None:

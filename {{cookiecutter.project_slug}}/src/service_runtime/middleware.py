@@ -1,0 +1,66 @@
+"""What happens to every request around the application. Each function returns an ASGI application around another."""
+
+import os
+import re
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service_runtime import logs
+from service_runtime.stop import stop
+
+REQUEST_ID = b"x-request-id"
+# What may be taken over from a client: long enough for any tracing system.
+SAFE_ID = re.compile(rb"[\w.:/+=-]{1,128}")
+
+
+def closing(app: ASGIApp) -> ASGIApp:
+    """Return `app` with every response closing its connection once a stop is requested."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_closing(message: Message) -> None:
+            if stop.requested and message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await app(scope, receive, send_closing)
+
+    return wrapped
+
+
+def identified(app: ASGIApp) -> ASGIApp:
+    """Return `app` with an id for every request: in each of its log lines, and in its response as X-Request-ID.
+
+    The id is the one that came with the request, from a proxy or another service, or else a new one.
+    """
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        given = next((value for name, value in scope.get("headers", ()) if name == REQUEST_ID), b"")
+        identity = given if SAFE_ID.fullmatch(given) else os.urandom(16).hex().encode()
+
+        async def send_identified(message: Message) -> None:
+            if message["type"] in ("http.response.start", "websocket.accept"):
+                headers = list(message.get("headers", ()))
+                if REQUEST_ID not in (name.lower() for name, _ in headers):
+                    headers.append((REQUEST_ID, identity))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        if scope["type"] != "lifespan":
+            logs.request_id.set(identity.decode())
+        await app(scope, receive, send_identified)
+
+    return wrapped
+
+
+def published_below(root_path: str, app: ASGIApp) -> ASGIApp:
+    """Return `app` for a proxy that publishes it below `root_path`, whether or not it takes that off the path."""
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            scope = {**scope, "root_path": root_path}
+            if not f"{scope['path']}/".startswith(f"{root_path}/"):
+                scope["path"] = root_path + scope["path"]
+                scope["raw_path"] = root_path.encode() + scope["raw_path"]
+        await app(scope, receive, send)
+
+    return wrapped
