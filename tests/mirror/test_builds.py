@@ -95,6 +95,7 @@ def test_build_arguments_turn_it_on_off_and_elsewhere(bake: Bake, engine: Engine
         assert Path(lab()["LAB_MIRROR_LOG"]).read_text().count('"pip/') == before, "asked the mirror of the project"
 
 
+@pytest.mark.quick
 def test_rendered_without_a_mirror_names_none(bake: Bake) -> None:
     hosts = set(re.findall(r"https://([\w.]+)", (ROOT / "templates/mirrors.jinja").read_text()))
     names = {*hosts, *CHOICES["mirror"]} - {"none"}
