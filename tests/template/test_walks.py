@@ -89,7 +89,8 @@ class Walk:
 
 def section(title: str) -> str:
     """Return the text below a heading of CONTRIBUTING."""
-    return re.findall(rf"^### {title}\n(.+?)(?=^##)", (ROOT / "CONTRIBUTING.md").read_text(), re.M | re.S)[0]
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    return text.partition(f"### {title}\n")[2].partition("\n##")[0]
 
 
 READMES = {"README.md", "README.ko.md"}
