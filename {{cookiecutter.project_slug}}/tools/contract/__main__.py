@@ -57,7 +57,7 @@ class Judge:
 
     def table(self, image: str) -> Counter[str]:
         """Print a row for each point that was judged, and how many hold; return the number of each status."""
-        rows = {point: self.rows[point] for point in self.points if point in self.rows}
+        rows = {point: self.rows[point] for point in [*self.points, *self.rows] if point in self.rows}
         for point, (status, seen, *more) in rows.items():
             word = f"\033[{COLOURS[status]}m{status:11}\033[0m" if sys.stdout.isatty() else f"{status:11}"
             print(f"{word}{point:50} {seen}", *(f"{'':11}{line}" for line in more), sep="\n")
@@ -93,7 +93,7 @@ def main(arguments: list[str]) -> int:
     finally:
         remove_containers()
     count = judge.table(image)
-    return status or (1 if count["not judged"] else 0)
+    return min(status, 2) or (1 if count["not judged"] else 0)
 
 
 if __name__ == "__main__":

@@ -104,15 +104,15 @@ class Image:
         try:
             self.pyproject = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
             self.lock = tomllib.loads(Path("poetry.lock").read_text(encoding="utf-8"))
+            self.terms: dict[str, Any] = self.pyproject.get("tool", {}).get("image-contract", {})
+            if wrong := errors(self.terms):
+                raise Unusable("\n    ".join(["pyproject.toml, [tool.image-contract]:", *wrong]))
             inspected = json.loads(output("image", "inspect", name))[0]
-        except (Broken, OSError) as error:
+        except (Broken, OSError, tomllib.TOMLDecodeError) as error:
             hint = (
                 f"Run this in the project's folder, after `make image`, with an engine: {ENGINE}, or what DOCKER names."
             )
             raise Unusable(f"{error}\n{hint}") from error
-        self.terms: dict[str, Any] = self.pyproject.get("tool", {}).get("image-contract", {})
-        if wrong := errors(self.terms):
-            raise Unusable("\n    ".join(["pyproject.toml, [tool.image-contract]:", *wrong]))
         self.settings = [f"--env={name}={value}" for name, value in self.terms["settings"].items()]
         self.config: dict[str, Any] = inspected["Config"]
         # Where Podman has it, too.
@@ -143,7 +143,7 @@ class Image:
         arguments = ["--detach", "--label", LABEL, *self.settings, *options, *(command or [self.name])]
         container = Container(self, output("run", *arguments).strip())
         try:
-            while time.monotonic() < begin + 3 * self.terms["start-seconds"] and container.state("Running"):
+            while time.monotonic() < begin + self.terms["start-seconds"] + PATIENCE and container.state("Running"):
                 if container.healthy():
                     container.start = time.monotonic() - begin
                     break

@@ -34,11 +34,8 @@ def no_file(request: pytest.FixtureRequest, image: Image) -> NoFile:
         excepted = {pattern: like(found, pattern) for pattern in reasons}
         none_of([path for path in found if not any(path in paths for paths in excepted.values())])
         for pattern, paths in excepted.items():
-            seen += (
-                f"; except {', '.join(paths)}: {reasons[pattern]}"
-                if paths
-                else f"; no {pattern}: its exception is no longer needed"
-            )
+            note = f"except {', '.join(paths)}: {reasons[pattern]}" if paths else f"{pattern} is no longer needed here"
+            seen = f"{seen}; {note}"
         return seen
 
     return judge
@@ -53,7 +50,8 @@ def none_of(found: list[str]) -> None:
 def promise(item: pytest.Item) -> str:
     """Return the name of a point: the promise in its marker; the test's name without one."""
     mark = item.get_closest_marker("point")
-    return str(mark.args[0]) if mark else item.name
+    test, bracket, case = item.name.partition("[")
+    return f"{mark.args[0] if mark else test}{bracket}{case}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -70,12 +68,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the points for another kind of image, and let those fail that pyproject.toml excepts."""
     image = examine(config.getoption("image"))
-    other = "worker" if image.serves else "server"
-    items[:] = [
-        item for item in items if not any(mark.kwargs.get("only") == other for mark in item.iter_markers("point"))
-    ]
-    points = {promise(item): item for item in items}
-    for name, item in points.items():
+    kind = "server" if image.serves else "worker"
+    marks = {item: item.get_closest_marker("point") for item in items}
+    items[:] = [item for item, mark in marks.items() if not mark or mark.kwargs.get("only", kind) == kind]
+    points: dict[str, pytest.Item] = {}
+    for item in items:
+        name = promise(item)
+        if (other := points.setdefault(name, item)) is not item:
+            raise pytest.UsageError(f"two points have the same name, {name!r}: {other.nodeid} and {item.nodeid}")
         item.extra_keyword_matches.add(name)
     for name, reason in image.terms["except"].items():
         if name not in points:

@@ -152,7 +152,7 @@ def test_labels(image: Image) -> str:
     command = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
     revision = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
     patterns = {
-        "revision": revision or "[0-9a-f]{40}",
+        "revision": f"{revision or '[0-9a-f]{40}'}(-dirty)?",
         "created": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)",
         "source": r"https?://[^@]+",
         "base.name": rf".+/python:{project['requires-python'][2:].partition(',')[0]}\S*-slim\S*",

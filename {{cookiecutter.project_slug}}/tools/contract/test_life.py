@@ -16,7 +16,7 @@ def test_healthy(image: Image) -> str:
     """The image's own health check says so, and the engine asks it often enough to see it in time."""
     if missing := image.asked["missing"]:
         broken = Broken(f"no default, and no value in pyproject.toml: {', '.join(missing)}")
-        values = dict.fromkeys(missing, "...") | image.terms["settings"]
+        values = dict.fromkeys(missing, "placeholder") | image.terms["settings"]
         line = ", ".join(f"{name} = {json.dumps(value)}" for name, value in values.items())
         broken.fix = f"below [tool.image-contract] in pyproject.toml: settings = {{ {line} }}"
         raise broken
