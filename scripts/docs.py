@@ -36,7 +36,7 @@ DECLARED = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 # The rows of figures that the READMEs show, of those that docs/benchmarks.md has.
 SHOWN = ("cold build", "code change", "one dependency added", "image on disk", "start to first answer")
 # Of the parts that the bill of materials of the image lists: one of each kind.
-PARTS = ("fastapi", "libc6", "python")
+PARTS = ("starlette", "libc6", "python")
 
 # Where the template is for people who have no clone; git is told that it is here.
 ADDRESS = "https://github.com/ORG/TEMPLATE"
