@@ -167,8 +167,8 @@ class Image:
     @property
     def secrets(self) -> dict[str, str]:
         """The variables of secret settings, and two that no service knows, with the values they are given."""
-        names = [*self.asked["secrets"], "API_TOKEN", "DATABASE_PASSWORD"]
-        return {name: self.terms["settings"].get(name, CANARY) for name in names}
+        known = [name for name in self.asked["secrets"] if name not in self.asked["missing"]]
+        return {name: self.terms["settings"].get(name, CANARY) for name in [*known, "API_TOKEN", "DATABASE_PASSWORD"]}
 
     @cached_property
     def files(self) -> dict[str, File]:
