@@ -4,7 +4,9 @@ import itertools
 import math
 import signal
 import subprocess
+import sys
 import time
+import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from pathlib import Path
@@ -329,23 +331,29 @@ def test_what_can_not_be_examined(project: Project, build: Build, tmp_path: Path
 
 # --- points of a team's own ---
 
-OWN = """
+OWN = """\
 import pytest
 
+from contract.image import Image
+
+
 @pytest.mark.point("greeting: knows names", fix="app.py: the route /greeting")
-def test_greeting(image):
+def test_greeting(image: Image) -> str:
     with image.running() as container:
         assert container.get(8000, "/greeting?name=you") == [200]
         assert container.get(8000, "/nowhere") == [404]
     return "200"
+"""
+WRONG = """
 
 @pytest.mark.point("greeting: is everywhere", fix="app.py: a route for all")
-def test_nowhere(image):
+def test_nowhere(image: Image) -> None:
     with image.running() as container:
         assert container.get(8000, "/nowhere") == [200]
 
+
 @pytest.mark.parametrize("word", ["one", "two"])
-def test_wrong(image, word):
+def test_wrong(word: str) -> None:
     assert word == "one"
     raise KeyError("image")
 """
@@ -353,7 +361,7 @@ def test_wrong(image, word):
 
 def test_own_points(project: Project, build: Build) -> None:
     image = build()[1]
-    project.write("tests/image/test_greeting.py", OWN)
+    project.write("tests/image/test_greeting.py", OWN + WRONG)
     assert table(judge(project, image, "-k", "user: or greeting")) == {
         "user: a number, not root": ("held", "10001:10001", ""),
         "greeting: knows names": ("held", "200", ""),
@@ -371,6 +379,22 @@ def test_own_points(project: Project, build: Build) -> None:
     done = judge(project, image, "-k", "user:")
     assert done.returncode == 2
     assert "No module named 'nonsense'" in done.stderr
+
+
+def test_own_points_pass_the_project_s_own_checks(project: Project) -> None:
+    """And `make test` leaves them alone: it has no image."""
+    project.write("tests/image/test_greeting.py", OWN)
+    run("ruff", "check", ".", cwd=project.path)
+    run("ruff", "format", "--check", ".", cwd=project.path)
+    run("mypy", "tests/image", cwd=project.path)
+    addopts = tomllib.loads(project.read("pyproject.toml"))["tool"]["pytest"]["ini_options"]["addopts"].split()
+    options = [word for word in addopts if not word.startswith("--cov")]  # a plugin that is not installed here
+    command = (sys.executable, "-m", "pytest", "--override-ini=addopts=", "--collect-only", "--quiet", *options)
+    collected = run(*command, cwd=project.path, env={"PYTHONPATH": "src:tools"}).stdout
+    assert "test_app.py" in collected
+    assert "test_greeting.py" not in collected
+    project.write("tests/image/test_greeting.py", OWN.replace(" -> str", ""))
+    assert run("mypy", "tests/image", cwd=project.path, check=False).returncode == 1
 
 
 # A point that is late at first, and one that is judged beside it, in another file; `order` tells what came when.

@@ -143,11 +143,12 @@ class Image:
         arguments = ["--detach", "--label", LABEL, *self.settings, *options, *(command or [self.name])]
         container = Container(self, output("run", *arguments).strip())
         try:
-            while time.monotonic() < begin + self.terms["start-seconds"] + PATIENCE and container.state("Running"):
-                if container.healthy():
-                    container.start = time.monotonic() - begin
+            while not container.healthy():
+                if not container.state("Running") or time.monotonic() > begin + self.terms["start-seconds"] + PATIENCE:
                     break
                 time.sleep(0.3)
+            else:
+                container.start = time.monotonic() - begin
             if container.start is None and (missing := self.asked["missing"]):
                 pytest.skip(f"{', '.join(missing)}: no value")
             yield container
