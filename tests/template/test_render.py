@@ -11,6 +11,8 @@ import yaml
 from tests.helpers.combinations import MUST_WORK, ROOT, Answers, identify
 from tests.helpers.project import Bake, Project, run
 
+pytestmark = pytest.mark.quick
+
 every_combination = pytest.mark.parametrize("answers", MUST_WORK, ids=identify)
 
 

@@ -672,7 +672,7 @@ def bring_up_to_date(folder: Path, options: Options) -> Outcome:
             check_tools()
             return work(open_project(folder), options, Path(room))
         except (Refused, GitError) as error:
-            return Outcome(2, f"nothing was touched: {error}")
+            return Outcome(2, str(error))
 
 
 def main() -> int:
@@ -685,8 +685,10 @@ def main() -> int:
     outcome = bring_up_to_date(Path.cwd(), Options(**vars(parser.parse_args())))
     if outcome.text:
         print(outcome.text, end="\n\n")
-    last = f"update: exit status {outcome.status}: {outcome.why}"
-    print(last, file=sys.stderr if outcome.status == 2 else sys.stdout)
+    if outcome.status == 2:
+        print(f"update: exit status 2: nothing was touched: {outcome.why}", file=sys.stderr)
+    else:
+        print(f"update: exit status {outcome.status}: {outcome.why}")
     return outcome.status
 
 
