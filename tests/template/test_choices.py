@@ -145,10 +145,12 @@ def test_nothing_but_its_declaration_tells_service_types_apart() -> None:
 
 
 def test_combinations_cover_every_pair_of_values() -> None:
+    missing = []
     for one, other in itertools.combinations(CHOICES, 2):
-        wanted = set(itertools.product(CHOICES[one], CHOICES[other]))
-        missing = wanted - {(answers[one], answers[other]) for answers in MUST_WORK}
-        assert not missing, f"tests/helpers/combinations.py: no row of MUST_WORK has {one} x {other} = {missing}"
+        have = {(answers[one], answers[other]) for answers in MUST_WORK}
+        wanted = itertools.product(CHOICES[one], CHOICES[other])
+        missing += [f"{one}={pair[0]} with {other}={pair[1]}" for pair in wanted if pair not in have]
+    assert not missing, "tests/helpers/combinations.py: no row of MUST_WORK has\n    " + "\n    ".join(missing)
 
 
 def test_first_combination_is_the_default() -> None:
