@@ -15,7 +15,7 @@ RUFF := .venv/bin/ruff --config pyproject.toml
 PIP := .venv/bin/pip --disable-pip-version-check install --quiet --no-deps --only-binary :all: --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help new test lint format locks lab bench
+.PHONY: help new test lint format locks docs fleet lab bench
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,12 @@ format: .venv/dev ## Correct the style where a tool can
 
 locks: .venv/dev ## Make every lock file again and say what changed (PYPI_MIRROR= names another index)
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python scripts/locks.py
+
+docs: .venv/dev ## Make what the documentation takes from elsewhere: choices, figures, the example, the recorded terminal
+	@.venv/bin/python -m scripts.docs
+
+fleet: .venv/new ## Update the projects in the repositories that the file REPOS= names (PUSH=1 pushes a branch to each)
+	@.venv/bin/python scripts/fleet.py "$(REPOS)" $(if $(PUSH),--push)
 
 lab: ## Bring up a Docker engine, base images and a package mirror on this Debian machine (root)
 	@tests/lab/lab up

@@ -19,14 +19,18 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from cookiecutter.main import cookiecutter
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}/tools"))
+from contract.image import Image  # noqa: E402
+
 IMAGE = "service-template/load"
 STOPS = 10
+# As in deploy/kubernetes.yaml.
+HARDENED = ("--read-only", "--tmpfs=/tmp:size=16m", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 WRK = ("wrk", "--threads", "1", "--connections", "64", "--timeout", "10s", "--latency")
 FLAT = 1.05  # memory at the end against that after a tenth of the time
 
@@ -36,15 +40,12 @@ def docker(*arguments: str) -> str:
     return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def build(folder: str) -> ModuleType:
-    """Render a project, build its image, and return the project's check_image.py as a module."""
+def build(folder: str) -> Image:
+    """Render a project and build its image, and stay in its folder; return the image as the contract sees it."""
     project = cookiecutter(str(ROOT), no_input=True, default_config=True, output_dir=folder)
     subprocess.run(["make", "image", f"IMAGE={IMAGE}"], cwd=project, check=True, capture_output=True)
     os.chdir(project)
-    module = ModuleType("check_image")
-    sys.modules["check_image"] = module
-    exec(compile(Path("scripts/check_image.py").read_text(encoding="utf-8"), "check_image.py", "exec"), module.__dict__)
-    return module
+    return Image(IMAGE)
 
 
 def memory(container: str) -> float:
@@ -65,9 +66,9 @@ def failed(report: str) -> dict[str, int]:
     return {kind: int(number) for kind, number in kinds if int(number)}
 
 
-def sustained(check: ModuleType, seconds: int) -> dict[str, Any]:
+def sustained(image: Image, seconds: int) -> dict[str, Any]:
     """Load the service for some seconds; return the figures."""
-    with check.Image(IMAGE).running(*check.HARDENED) as container:
+    with image.running(*HARDENED) as container:
         command = [*WRK, "--duration", f"{seconds}s", address(container.id)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as wrk:
             used: list[float] = []
@@ -89,12 +90,12 @@ def sustained(check: ModuleType, seconds: int) -> dict[str, Any]:
     }
 
 
-def stopped(check: ModuleType) -> dict[str, Any]:
+def stopped(image: Image) -> dict[str, Any]:
     """Stop the service under the load of wrk; return what the contract's own clients counted beside it.
 
     wrk takes a connection that is refused after the end for a failed request, so it can't count here.
     """
-    with check.Image(IMAGE).running(*check.HARDENED) as container, container.client(check.LOAD) as client:
+    with image.running(*HARDENED) as container, container.client("load") as client:
         command = [*WRK, "--duration", "4s", address(container.id)]
         wrk = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         time.sleep(2)
@@ -113,10 +114,10 @@ def main(seconds: int) -> int:
         print("load: wrk is missing (Debian: apt-get install wrk)", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory() as folder:
-        check = build(folder)
-        figures: dict[str, Any] = {"cores": os.cpu_count(), "seconds": seconds, "load": sustained(check, seconds)}
+        image = build(folder)
+        figures: dict[str, Any] = {"cores": os.cpu_count(), "seconds": seconds, "load": sustained(image, seconds)}
         print(json.dumps(figures["load"]), file=sys.stderr, flush=True)
-        figures["stops"] = [stopped(check) for _ in range(STOPS)]
+        figures["stops"] = [stopped(image) for _ in range(STOPS)]
         os.chdir(ROOT)
     print(json.dumps(figures, indent=2))
     used = figures["load"]["memory"]

@@ -43,10 +43,10 @@ def delete_unchosen() -> None:
     for name, (variable, answers) in ONLY_FOR.items():
         if not chosen(variable, answers):
             delete(Path(name))
-    for service, declared in json.loads(SERVICES.read_text(encoding="utf-8")).items():
-        if not chosen("service_type", {service}):
-            for name in declared["files"]:
-                delete(Path(name.replace("PACKAGE", ANSWERS["package_name"])))
+    services = json.loads(SERVICES.read_text(encoding="utf-8"))
+    files = {name for declared in services.values() for name in declared["files"]}
+    for name in files.difference(services[ANSWERS["service_type"]]["files"]):
+        delete(Path(name.replace("PACKAGE", ANSWERS["package_name"])))
     delete(SERVICES)
     if chosen("mirror", {"none"}):
         for name in MIRROR_FILES:

@@ -108,8 +108,8 @@ def advice(answers: Mapping[str, object], wrong: str) -> str:
     """Return how to go on after the answer `wrong` was refused: with cookiecutter, or with cruft."""
     if "_repo_dir" not in answers:  # cruft
         return (
-            "To go on, give the corrected answers, all in one: cruft create ... --extra-context or\n"
-            f'cruft update --variables-to-update with \'{{"{wrong}": "..."}}\''
+            f'To go on, give the corrected answers, all in one, such as \'{{"{wrong}": "..."}}\', to\n'
+            "make update VARS=, cruft create --extra-context or cruft update --variables-to-update"
         )
     template = answers.get("_template", "<template>")
     name = Path(str(answers["_repo_dir"])).name

@@ -30,6 +30,7 @@ TOOLS = {
     "sbom": ["cyclonedx-bom"],
     # Renders the template's old and new version for `make update`.
     "cookiecutter": ["cookiecutter"],
+    "contract": ["packaging", "pytest", "pytest-xdist"],
     # What packages without a wheel are built with, most often.
     "build-backends": ["flit-core", "hatchling", "pdm-backend", "poetry-core", "setuptools", "setuptools-scm", "wheel"],
 }

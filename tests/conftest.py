@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.helpers.combinations import CHOICES
 from tests.helpers.engine import Build, Engine
 from tests.helpers.machine import lab, unavailable
 from tests.helpers.project import Bake, Project, baked, run
+from tests.helpers.repository import template_repository
 from tests.lab.engine import containerd_host, network
 
 
@@ -19,6 +21,12 @@ from tests.lab.engine import containerd_host, network
 def bake(cookies: Any) -> Bake:
     """Return a function that bakes a project: `bake(service_type="worker")`."""
     return lambda **answers: baked(cookies, answers)
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    """Return a git repository that holds this template as it is in the work tree."""
+    return template_repository(tmp_path / "template")
 
 
 @pytest.fixture(scope="session")

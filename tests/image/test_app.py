@@ -51,6 +51,7 @@ def test_the_project_is_what_its_wheel_would_install(bake: Bake, tmp_path: Path,
     assert sorted(found[record].splitlines()) == sorted(wanted[record].splitlines())
 
 
+@pytest.mark.quick
 def test_bytecode_of_the_project(bake: Bake, tmp_path: Path) -> None:
     project = bake()
     project.write(f"src/{project.package}/inner/__init__.py", "")
@@ -107,6 +108,7 @@ INSTALLED = (
 )
 
 
+@pytest.mark.quick
 def test_modules_that_the_project_imports(bake: Bake, tmp_path: Path) -> None:
     project = bake()
     shutil.rmtree(project.path / "src")
@@ -122,6 +124,7 @@ def test_modules_that_the_project_imports(bake: Bake, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.quick
 def test_sources_that_can_not_be_compiled_are_named(bake: Bake, tmp_path: Path) -> None:
     project = bake()
     for name in ("app", "settings"):

@@ -12,6 +12,8 @@ import pytest
 from tests.helpers.combinations import ROOT
 from tests.helpers.project import Run
 
+pytestmark = pytest.mark.quick
+
 SCRIPT = ROOT / "{{cookiecutter.project_slug}}/tools/build/bytecode.py"
 
 # Modules of a service's dependencies, and what becomes of a build when the service imports them.

@@ -43,7 +43,7 @@ def with_extras(project: Project) -> None:
     relock(project)
 
 
-@pytest.mark.parametrize("change", [as_rendered, with_extras])
+@pytest.mark.parametrize("change", [pytest.param(as_rendered, marks=pytest.mark.quick), with_extras])
 @pytest.mark.parametrize("python", CHOICES["python_version"])
 def test_lock_is_read_as_poetry_export_reads_it(bake: Bake, python: str, change: Callable[[Project], None]) -> None:
     project = bake(python_version=python)
@@ -69,6 +69,7 @@ LOCKS: dict[str, Callable[[str], str | None]] = {
 }
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("words", LOCKS)
 def test_a_lock_that_can_not_be_installed_is_refused(bake: Bake, words: str) -> None:
     project = bake()
@@ -85,6 +86,7 @@ def test_a_lock_that_can_not_be_installed_is_refused(bake: Bake, words: str) -> 
     assert not (project.path / "wanted.txt").exists()
 
 
+@pytest.mark.quick
 @pytest.mark.parametrize("setting", ["build", "exclude", "include", "packages"])
 def test_a_setting_that_the_image_would_ignore_is_refused(bake: Bake, setting: str) -> None:
     project = bake()
@@ -100,6 +102,7 @@ def test_a_setting_that_the_image_would_ignore_is_refused(bake: Bake, setting: s
     assert not (project.path / "wanted.txt").exists()
 
 
+@pytest.mark.quick
 def test_metadata_that_can_not_be_made_is_explained(bake: Bake) -> None:
     project = bake()
     project.replace("pyproject.toml", '\nreadme = "README.md"\n', '\nreadme = "NOTHING.md"\n')
@@ -110,6 +113,7 @@ def test_metadata_that_can_not_be_made_is_explained(bake: Bake) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.quick
 def test_a_broken_pyproject_is_named(bake: Bake) -> None:
     project = bake()
     project.write("pyproject.toml", project.read("pyproject.toml") + "[")
@@ -119,6 +123,7 @@ def test_a_broken_pyproject_is_named(bake: Bake) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.quick
 def test_packages_of_another_index_name_it(bake: Bake) -> None:
     project = bake()
     source = '\n[package.source]\ntype = "legacy"\nurl = "https://pypi.example.com/simple"\nreference = "ours"\n'

@@ -19,11 +19,13 @@ from tests.helpers.engine import Engine
 from tests.helpers.machine import lab, unavailable
 from tests.helpers.mirror import FILE, HOST, PASSWORD, USER, lines
 from tests.helpers.project import Bake, run
+from tests.lab.engine import LAB
 from tests.lab.unruly import GOOD, STOWAWAY, Behaviour, Unruly
 
 GATEWAY = "172.31.240.1"  # this machine, as seen from the lab's containers
 BRIDGE = "172.31.240.0/24"
 COLD = ("--no-cache-filter", "tools,deps")
+FRESH_TOOLS = ("--no-cache-filter", "tools")
 
 
 def to(mirror: Unruly | None, **more: str) -> list[str]:
@@ -71,19 +73,29 @@ def test_no_mirror_means_no_request_to_it(bake: Bake, engine: Engine) -> None:
     assert "mirror:" not in done.stderr
 
 
+def test_buildah_builds_a_project_without_a_mirror(bake: Bake, engine: Engine) -> None:
+    """It wants a file for each COPY, and there is no docker/pip.conf."""
+    if not lab():
+        unavailable("this test needs the lab's Podman, and the lab is not in use")
+    podman = run(LAB, "podman").stdout.split()[-1]
+    project = bake(mirror="none")
+    suite = f"DEBIAN_SUITE={engine.suites[project.answers['python_version']]}"
+    run(podman, "build", "--target", "tools", *engine.build_flags, "--build-arg", suite, project.path)
+
+
 def test_build_arguments_turn_it_on_off_and_elsewhere(bake: Bake, engine: Engine, mirror: Unruly) -> None:
-    stage = ("--target", "tools", "--no-cache-filter", "tools")
     for chosen in CHOICES["mirror"]:
         project = bake(mirror=chosen)
         before = Path(lab()["LAB_MIRROR_LOG"]).read_text().count('"pip/')
-        engine.build(project, *stage, *to(mirror, MIRROR_FALLBACK="0"))
+        engine.build(project, *FRESH_TOOLS, *to(mirror, MIRROR_FALLBACK="0"))
         assert [path for path in mirror.requests if "/uv-" in path], chosen
         mirror.requests.clear()
-        engine.build(project, *stage, *to(None))
+        engine.build(project, *FRESH_TOOLS, *to(None))
         assert not mirror.requests
         assert Path(lab()["LAB_MIRROR_LOG"]).read_text().count('"pip/') == before, "asked the mirror of the project"
 
 
+@pytest.mark.quick
 def test_rendered_without_a_mirror_names_none(bake: Bake) -> None:
     hosts = set(re.findall(r"https://([\w.]+)", (ROOT / "templates/mirrors.jinja").read_text()))
     names = {*hosts, *CHOICES["mirror"]} - {"none"}

@@ -2,12 +2,19 @@
 
 import datetime
 import itertools
+import json
 import re
+import shutil
+from pathlib import Path
+from typing import Any
 
+import jinja2
 import pytest
 
 from tests.helpers.combinations import CHOICES, DECLARED, MUST_WORK, ROOT
 from tests.helpers.project import run
+
+pytestmark = pytest.mark.quick
 
 TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
 PROMPTS = DECLARED["__prompts__"]
@@ -58,17 +65,24 @@ def test_offered_python_still_gets_security_fixes(version: str) -> None:
     )
 
 
+def tracked() -> list[str]:
+    """Return the files that make a project, without what `make locks` writes."""
+    places = (TEMPLATE.name, "hooks", "scripts", "templates/*.jinja", "Makefile")
+    listed = run("git", "ls-files", "--", *places, cwd=ROOT).stdout.splitlines()
+    found = [file for file in listed if not file.endswith((".txt", ".lock"))]
+    assert len(found) > 30
+    return found
+
+
 # Files of one answer name it. A Python version and a mirror have no such files: to offer one more must not mean that a
 # second file has to change.
 @pytest.mark.parametrize("name", ["python_version", "mirror"])
 def test_nothing_else_would_have_to_change(name: str) -> None:
     words = [re.escape(value) for value in CHOICES[name] if value != "none"]
     pattern = re.compile(rf"(?<![\d.])({'|'.join(words)})(?![\d.])")
-    files = run("git", "ls-files", "--", TEMPLATE.name, "hooks", "scripts", "Makefile", cwd=ROOT).stdout.splitlines()
-    assert files
-    for file in files:
-        if file.endswith((".txt", ".lock")):
-            continue  # made by `make locks`
+    for file in tracked():
+        if file == "templates/mirrors.jinja":
+            continue  # where a mirror is declared
         for number, line in enumerate(read(file).splitlines(), 1):
             # What Python the build tools need is not what the service runs on.
             if found := pattern.search(line.replace("3.11 or newer", "").replace("(3, 11)", "")):
@@ -77,12 +91,57 @@ def test_nothing_else_would_have_to_change(name: str) -> None:
                 )
 
 
-@pytest.mark.parametrize("file", ["README.md", "README.ko.md"])
-def test_readme_names_every_choice(file: str) -> None:
-    for name, offered in CHOICES.items():
-        table_row = next((line for line in read(file).splitlines() if line.startswith(f"| `{name}` ")), "")
-        missing = [value for value in offered if f"`{value}`" not in table_row]
-        assert not missing, f"{file}: the row of `{name}` does not name {missing}"
+def services() -> dict[str, Any]:
+    """Return what templates/services.jinja says of every service type."""
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ROOT / "templates"), autoescape=True)
+    answers = {"cookiecutter": {"service_type": CHOICES["service_type"][0]}}
+    found: dict[str, Any] = environment.get_template("services.jinja").make_module(answers).services  # type: ignore[attr-defined]
+    return found
+
+
+def test_every_service_type_is_declared_in_full() -> None:
+    assert services().keys() == set(CHOICES["service_type"]), "templates/services.jinja"
+    for name, declared in services().items():
+        assert declared.keys() == services()[CHOICES["service_type"][0]].keys(), f"templates/services.jinja: {name}"
+        for file in declared["files"]:
+            path = TEMPLATE / file.replace("PACKAGE", "{{cookiecutter.package_name}}")
+            assert path.exists(), f"templates/services.jinja: {name} has no {file}"
+
+
+def test_a_service_type_that_is_not_declared_is_refused(tmp_path: Path) -> None:
+    """All is there for one more, except its entry in templates/services.jinja."""
+    copy = tmp_path / "template"
+    for name in ("hooks", "templates", TEMPLATE.name):
+        shutil.copytree(ROOT / name, copy / name)
+    declared = json.loads(read("cookiecutter.json"))
+    declared["service_type"].append("consumer")
+    declared["__prompts__"]["service_type"]["consumer"] = "consumer: reads a queue"
+    (copy / "cookiecutter.json").write_text(json.dumps(declared))
+    for lock in (copy / "templates/locks").glob(f"*-{CHOICES['service_type'][0]}.lock"):
+        shutil.copy(lock, lock.with_name(lock.name.replace(CHOICES["service_type"][0], "consumer")))
+    out = tmp_path / "out"
+    done = run("cookiecutter", "--no-input", copy, "-o", out, "service_type=consumer", check=False)
+    assert done.returncode != 0
+    assert "has no attribute 'consumer'" in done.stdout
+    assert not list(out.iterdir())
+
+
+def test_nothing_but_its_declaration_tells_service_types_apart() -> None:
+    types = "|".join(CHOICES["service_type"])
+    # In Python a word in quotes is the value of a choice; elsewhere any word may be compared.
+    patterns = {True: re.compile(rf"[\"']({types})[\"']"), False: re.compile(rf"(?<![\w-])({types})(?![\w-])")}
+    own = {file.replace("PACKAGE", "{{cookiecutter.package_name}}") for d in services().values() for file in d["files"]}
+    for file in tracked():
+        if file.removeprefix(f"{TEMPLATE.name}/") in own or file == "templates/services.jinja":
+            continue
+        for number, line in enumerate(read(file).splitlines(), 1):
+            # That FastAPI, the library, is imported does not tell what the service is.
+            text = line.replace('"fastapi" in names', "").replace('import_module("fastapi")', "")
+            if found := patterns[file.endswith(".py")].search(text):
+                pytest.fail(
+                    f"{file}:{number} names the service type {found[1]!r}: what sets it apart belongs in"
+                    f" templates/services.jinja\n    {line.strip()}"
+                )
 
 
 def test_combinations_cover_every_pair_of_values() -> None:

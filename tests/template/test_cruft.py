@@ -1,64 +1,17 @@
 """The life of a project under cruft, with real git repositories: created, edited by its team, updated."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.combinations import MUST_WORK, ROOT, Answers, identify
+from tests.helpers.combinations import MUST_WORK, Answers, identify
 from tests.helpers.project import run
+from tests.helpers.repository import append, changed, commit, create, edit
+
+pytestmark = pytest.mark.quick
 
 FOLDER = "{{cookiecutter.project_slug}}"
-
-
-@pytest.fixture
-def template(tmp_path: Path) -> Path:
-    """Return a git repository that holds this template as it is in the work tree."""
-    copy = tmp_path / "template"
-    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout.splitlines()
-    for name in listed:
-        if (ROOT / name).exists():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
-    run("git", "init", "--quiet", copy)
-    commit(copy, "first")
-    return copy
-
-
-def commit(repository: Path, message: str) -> None:
-    run("git", "add", "--all", cwd=repository)
-    run("git", "commit", "--quiet", "--message", message, cwd=repository)
-
-
-def create(template: Path, folder: Path, answers: Answers) -> Path:
-    """Return a project made by `cruft create` and committed as its team would."""
-    run(
-        "cruft",
-        "create",
-        str(template),
-        "--no-input",
-        "--extra-context",
-        json.dumps(answers),
-        "--output-dir",
-        folder,
-    )
-    project = next(folder.iterdir())
-    run("git", "init", "--quiet", project)
-    commit(project, "from the template")
-    return project
-
-
-def append(path: Path, text: str) -> None:
-    path.write_text(path.read_text() + text)
-
-
-def changed(project: Path) -> set[str]:
-    """Return the files that an update has changed, and check that it left nothing to repair."""
-    assert not list(project.rglob("*.rej"))
-    assert run("git", "ls-files", "--unmerged", cwd=project).stdout == ""
-    run("git", "diff", "--check", "HEAD", "--", ".", ":!.cruft.json", cwd=project)
-    return {line[3:] for line in run("git", "status", "--porcelain", cwd=project).stdout.splitlines()}
 
 
 @pytest.mark.parametrize("answers", MUST_WORK[:2] + MUST_WORK[-2:], ids=identify)
@@ -97,13 +50,6 @@ def test_clean_create_diff_and_update(template: Path, tmp_path: Path, answers: A
     assert "## Newer: " in readme
     assert "Our own notes." in readme
     run("cruft", "check", cwd=project)
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    """Replace `old` by `new` in a file that must hold it."""
-    text = path.read_text()
-    assert old in text, f"{path} does not hold {old!r}"
-    path.write_text(text.replace(old, new))
 
 
 def move_on(template: Path) -> None:

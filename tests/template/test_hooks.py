@@ -14,6 +14,8 @@ import yaml
 from tests.helpers.combinations import CHOICES, HOSTILE_TEXTS, MUST_BE_REFUSED, ROOT, Answers
 from tests.helpers.project import Bake, known, run
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize(
     ("answers", "hint"), MUST_BE_REFUSED, ids=[repr(next(iter(a.values())))[:30] for a, _ in MUST_BE_REFUSED]

@@ -1,8 +1,12 @@
 """The locks of this repository's own tools."""
 
+import pytest
+
 from scripts.locks import POETRY
 from tests.helpers.combinations import ROOT
 from tests.helpers.project import run
+
+pytestmark = pytest.mark.quick
 
 
 def test_locks_of_our_own_tools_are_in_step() -> None:

@@ -11,6 +11,8 @@ import pytest
 from tests.helpers.combinations import ROOT
 from tests.helpers.project import run
 
+pytestmark = pytest.mark.quick
+
 
 def make(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     return run("make", "--no-print-directory", *arguments, cwd=ROOT, check=check)

@@ -1,73 +1,146 @@
-"""A new project passes its own lint, types and tests from its first minute, with its own locked dependencies."""
+"""A new project passes its own checks from its first minute, with its own locked dependencies.
+
+So does what the template gives it to run on, service_runtime: tests/runtime is run by the project's own Python, and
+reaches every line of what its service type has.
+"""
 
 import os
+import shlex
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from tests.helpers.combinations import CHOICES
+from tests.helpers.combinations import CHOICES, ROOT
 from tests.helpers.engine import Engine
 from tests.helpers.machine import index_environment, interpreters
-from tests.helpers.project import Bake, run
+from tests.helpers.project import Project, Run, baked, run
 
+Installed = Callable[[str, str], tuple[Project, dict[str, str]]]
+
+RUNTIME_TESTS = (
+    *("-m", "pytest", "-c", "tests/runtime/rendered.ini", "--confcutdir=tests/runtime", "--rootdir=tests/runtime"),
+    *("-p", "no:cacheprovider", "tests/runtime"),
+    *("--cov=service_runtime", "--cov-config=tests/runtime/coverage.ini", "--cov-fail-under=100"),
+)
 every_service_type = pytest.mark.parametrize("service", CHOICES["service_type"])
+
+
+def share_tools(project: Project, made: dict[str, Project], key: str) -> None:
+    """Let a project use the .tools of the first one with the same `key`, which makes them from nothing."""
+    first = made.setdefault(key, project)
+    if first is not project:
+        (project.path / ".tools").symlink_to(first.path / ".tools")
+        os.utime(first.path / ".tools/done")  # newer than the pins of this project, which are the same
+
+
+@pytest.fixture(scope="session")
+def installed(cookies_session: Any) -> Installed:
+    """Return a function that bakes a project and installs it, once for the same answers; with its environment."""
+    done: dict[tuple[str, str], Project] = {}
+    tools: dict[str, Project] = {}
+
+    def installed(version: str, service: str) -> tuple[Project, dict[str, str]]:
+        # Poetry looks for the project's Python on the path.
+        python = interpreters()[version]
+        env = {**index_environment(), "PYTHON": str(python), "PATH": f"{python.parent}:{os.environ['PATH']}"}
+        if (version, service) not in done:
+            project = baked(cookies_session, {"python_version": version, "service_type": service})
+            share_tools(project, tools, "this machine's")
+            project.make("install", env=env)
+            done[version, service] = project
+        return done[version, service], env
+
+    return installed
+
+
+def check_both(check: Callable[[], Run], runtime: Callable[[], Run]) -> None:
+    """Run the project's checks and the tests of service_runtime, which mostly wait, side by side."""
+    with ThreadPoolExecutor() as pool:
+        own, of_runtime = [future.result() for future in (pool.submit(check), pool.submit(runtime))]
+    assert "Required test coverage of 80.0% reached" in own.stdout
+    assert "Required test coverage of 100% reached" in of_runtime.stdout
 
 
 @every_service_type
 @pytest.mark.parametrize("version", interpreters())
-def test_project_passes_its_own_checks(bake: Bake, version: str, service: str) -> None:
-    project = bake(python_version=version, service_type=service)
-    # Poetry looks for the project's Python on the path.
-    python = interpreters()[version]
-    done = run(
-        *("sh", "-c", f'PATH="{python.parent}:$PATH" exec make --no-print-directory check PYTHON={python}'),
-        cwd=project.path,
-        env=index_environment(),
+def test_project_passes_its_own_checks(installed: Installed, version: str, service: str) -> None:
+    project, env = installed(version, service)
+    python = project.path / ".venv/bin/python"
+    coverage = {"COVERAGE_FILE": str(project.path / "runtime.coverage")}
+    check_both(
+        lambda: project.make("check", env=env),
+        lambda: run(python, *RUNTIME_TESTS, cwd=ROOT, env=coverage),
     )
-    assert "Required test coverage of 100% reached" in done.stdout
+
+
+@pytest.fixture(scope="session")
+def tools_in_images() -> dict[str, Project]:
+    """The first project of each base image, for share_tools."""
+    return {}
 
 
 @every_service_type
 @pytest.mark.parametrize("version", sorted(set(CHOICES["python_version"]) - interpreters().keys()))
 def test_project_passes_its_own_checks_in_its_base_image(
-    bake: Bake, engine: Engine, version: str, service: str
+    cookies_session: Any, engine: Engine, tools_in_images: dict[str, Project], version: str, service: str
 ) -> None:
     """For a Python that only a base image has: what `make check` would run, in that image, which has no make."""
     engine.need(version)
-    project = bake(python_version=version, service_type=service)
-    commands = project.make("--dry-run", "check", "PYTHON=python3").stdout
-    done = engine.docker(
-        *(
-            "run",
-            "--rm",
-            "--network",
-            "host",
-            "--volume",
-            f"{project.path}:{project.path}",
-            "--workdir",
-            project.path,
+    project = baked(cookies_session, {"python_version": version, "service_type": service})
+    share_tools(project, tools_in_images, version)
+    variables = index_environment() | {
+        "POETRY_VIRTUALENVS_IN_PROJECT": "true",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "COVERAGE_FILE": str(project.path / "runtime.coverage"),
+    }
+
+    def shell(commands: str) -> Run:
+        folders = {project.path: "rw", tools_in_images[version].path: "rw", ROOT: "ro"}
+        return engine.docker(
+            *("run", "--rm", "--network", "host", "--workdir", project.path),
+            *(f"--volume={folder}:{folder}:{mode}" for folder, mode in folders.items()),
+            *(f"--env={name}={value}" for name, value in variables.items()),
+            *(f"python:{version}-slim-{engine.suites[version]}", "sh", "-c", f"set -e; {commands}"),
+        )
+
+    def target(name: str) -> str:
+        return project.make("--dry-run", name, "PYTHON=python3").stdout
+
+    shell(target("install"))
+    check_both(
+        lambda: shell(target("check")),
+        lambda: shell(
+            f"cd {shlex.quote(str(ROOT))}; {shlex.join([f'{project.path}/.venv/bin/python', *RUNTIME_TESTS])}"
         ),
-        *(f"--env={name}={value}" for name, value in index_environment().items()),
-        *("--env=POETRY_VIRTUALENVS_IN_PROJECT=true", "--env=PIP_DISABLE_PIP_VERSION_CHECK=1"),
-        *(f"python:{version}-slim-{engine.suites[version]}", "sh", "-c", f"set -e; {commands}"),
     )
-    assert "Required test coverage of 100% reached" in done.stdout
 
 
-def test_lint_goes_red(bake: Bake) -> None:
-    """The checks above can fail: a project with a fault of each kind is told so."""
-    version = next(iter(interpreters()))
-    project = bake(python_version=version)
-    env = {**index_environment(), "PATH": f"{interpreters()[version].parent}:{os.environ['PATH']}"}
-    project.make("install", env=env)
-    module = f"src/{project.package}/__init__.py"
-    good = project.read(module)
-    for target, fault in {
-        "lint": "import os\n",
-        "types": "X: int = ''\n",
-        "test": "if len(__name__) == 0:\n    X = 1\n",
-    }.items():
-        project.write(module, good + fault)
-        assert project.make(target, env=env, check=False).returncode != 0, target
-    project.write(module, good)
-    project.write("Dockerfile", project.read("Dockerfile") + "RUN cd /tmp\n")
-    assert "DL3003" in project.make("lint", env=env, check=False).stdout
+# The check, the file that gets a fault, the fault, and a word of what is said about it.
+FAULTS = {
+    "style": ("lint", "src/example_service/fault.py", "import os\n", "F401"),
+    "Dockerfile": ("lint", "Dockerfile", "FROM scratch\nRUN cd /tmp\n", "DL3003"),
+    "type": ("types", "src/example_service/fault.py", "X: int = ''\n", "Incompatible types"),
+    "failing test": ("test", "tests/test_fault.py", "def test_it() -> None:\n    assert not 1\n", "1 failed"),
+    "untested lines": ("test", "src/example_service/fault.py", "X = 1\n" * 20, "coverage of 80.0% not reached"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_turns_the_checks_red(installed: Installed, fault: str) -> None:
+    """The checks above can fail."""
+    project, env = installed(next(iter(interpreters())), CHOICES["service_type"][0])
+    target, name, text, word = FAULTS[fault]
+    path = project.path / name
+    before = path.read_text() if path.exists() else None
+    path.write_text(text)
+    try:
+        done = project.make(target, env=env, check=False)
+    finally:
+        if before is None:
+            path.unlink()
+        else:
+            path.write_text(before)
+    assert done.returncode != 0
+    assert word in done.stdout + done.stderr

@@ -1,41 +1,38 @@
-"""The promises of the READMEs, in both languages."""
+"""The pages that people read, in both languages."""
 
-import json
 import re
-from statistics import median
 
-from benchmarks.report import TITLES, comparison, growth, text
-from tests.helpers.combinations import ROOT
+import pytest
 
+from tests.helpers.combinations import CHOICES, ROOT
 
-def test_both_readmes_have_the_same_parts() -> None:
-    english, korean = ((ROOT / name).read_text() for name in ("README.md", "README.ko.md"))
-    code = re.compile(r"^```\w*\n(.*?)^```", re.M | re.S)
-    for part in (
-        lambda text: [len(hashes) for hashes in re.findall(r"^(#+) ", code.sub("", text), re.M)],
-        # Commands are equal word by word but for their comments; pictures may be explained in each language.
-        lambda text: [
-            re.sub(r" +#.*", "", block) for block in code.findall(text) if "make " in block or "docker " in block
-        ],
-        lambda text: re.findall(r"^\| `([^`]+)`", text, re.M),
-    ):
-        assert part(english) == part(korean)
+pytestmark = pytest.mark.quick
+
+PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md") if ".ko." not in path.name)]
+CODE = re.compile(r"^```\w*\n(.*?)^```", re.M | re.S)
 
 
-def figures(markdown: str) -> list[list[str]]:
-    """Return the cells of all table lines that hold figures."""
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines()]
-    return [cells for cells in lines if any(re.fullmatch(r"[\d.]+ (s|kB|MB)", cell) for cell in cells)]
+def parts(text: str) -> dict[str, list[str]]:
+    """Return what must be the same in both languages."""
+    commands = [block for block in CODE.findall(text) if "make " in block or "docker " in block]
+    return {
+        "headings": re.findall(r"^(#+) ", CODE.sub("", text), re.M),
+        # Commands are equal word by word except for their comments; pictures may be explained in each language.
+        "commands": [re.sub(r" +#.*", "", block) for block in commands],
+        "first cells of tables": re.findall(r"^\| `([^`]+)` \|", text, re.M),
+    }
 
 
-def test_both_readmes_show_what_the_benchmark_measured() -> None:
-    found = json.loads((ROOT / "benchmarks/results/bench.json").read_text())
-    recipes = [cells[: 1 + len(TITLES)] for cells in figures(comparison(found["recipes"]))]
-    measured = [*recipes, *figures(growth(found["growth"]))]
-    shown = figures((ROOT / "README.md").read_text())
-    assert shown == [cells for cells in measured if not cells[0].startswith("fetched")]
-    assert [cells[1:] for cells in figures((ROOT / "README.ko.md").read_text())] == [cells[1:] for cells in shown]
-    prose = [text(median(found["runner"][machine]["seconds"]), "s") for machine in ("new", "warm")]
-    prose.append(f"{median(found['render']['seconds']) * 1000:.0f} ms")
-    for name in ("README.md", "README.ko.md"):
-        assert not [figure for figure in prose if figure not in (ROOT / name).read_text()], name
+@pytest.mark.parametrize("page", PAGES)
+def test_both_languages_have_the_same_parts(page: str) -> None:
+    english, korean = ((ROOT / name).read_text() for name in (page, page.replace(".md", ".ko.md")))
+    assert parts(english) == parts(korean)
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.ko.md"])
+def test_readme_names_every_choice(page: str) -> None:
+    lines = (ROOT / page).read_text().splitlines()
+    for name, offered in CHOICES.items():
+        table_row = next((line for line in lines if line.startswith(f"| `{name}` ")), "")
+        missing = [value for value in offered if f"`{value}`" not in table_row]
+        assert not missing, f"{page}: the row of `{name}` does not name {missing}"

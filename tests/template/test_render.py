@@ -11,6 +11,8 @@ import yaml
 from tests.helpers.combinations import MUST_WORK, ROOT, Answers, identify
 from tests.helpers.project import Bake, Project, run
 
+pytestmark = pytest.mark.quick
+
 every_combination = pytest.mark.parametrize("answers", MUST_WORK, ids=identify)
 
 
@@ -32,7 +34,8 @@ def test_rendered_tree(bake: Bake, answers: Answers) -> None:
     present_only_for("mirror", "kakao", "docker/pip.conf", "docker/debian.sources")
     for path in project.files():
         text = project.read(str(path))
-        assert "cookiecutter" not in text, path
+        # A variable that was left over; the tools are no template, and one of them imports cookiecutter.
+        assert path.is_relative_to("tools") or "cookiecutter." not in text, path
         assert not (answers["mirror"] == "none" and "kakao" in text.lower()), path
         assert text.endswith("\n") or not text, path
         assert not text.endswith("\n\n"), path

@@ -3,8 +3,12 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.helpers.combinations import ROOT
 from tests.helpers.project import run
+
+pytestmark = pytest.mark.quick
 
 
 def test_ci_calls_the_test_command_of_the_readme() -> None:

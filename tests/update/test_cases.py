@@ -1,12 +1,14 @@
 """Every line of the tables in cases.py, by update.py and by plain cruft."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.combinations import ROOT
 from tests.helpers.project import Run, run
 from tests.update.cases import CLEAN, CONFLICTS, Case
 from tests.update.conftest import Update
@@ -141,3 +143,11 @@ def test_what_plain_cruft_gets_right(
     rest = {name: content for name, content in wanted.items() if name not in case.conflicts}
     right = done.returncode == 0 and unmerged(project) == case.conflicts.keys() and found == rest
     assert right == case.cruft
+
+
+def test_the_figures_on_the_page_are_those_of_the_tables() -> None:
+    page = " ".join((ROOT / "docs/updates.md").read_text().split())
+    said = re.search(r"Of the (\d+) cases in .*? `make update` gets (\d+) right and plain `cruft update` (\d+)", page)
+    cases = CLEAN + CONFLICTS
+    assert said
+    assert [int(figure) for figure in said.groups()] == [len(cases), len(cases), sum(case.cruft for case in cases)]

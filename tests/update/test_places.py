@@ -203,24 +203,66 @@ def test_a_branch_takes_the_result_and_the_rest_stays(project: Path, update: Upd
     assert again.returncode == 2
 
 
-def test_the_settings_of_whoever_updates_play_no_part(project: Path, update: Update, tmp_path: Path) -> None:
-    """Neither cookiecutter's answers of one's own, nor git's settings, nor where git has been led."""
+SETTINGS = """\
+[core]
+    autocrlf = true
+    excludesFile = {excludes}
+[merge]
+    renames = false
+    conflictStyle = merge
+    directoryRenames = true
+[diff]
+    renames = false
+    noprefix = true
+    external = false
+[color]
+    ui = always
+[status]
+    showUntrackedFiles = no
+"""
+
+
+@pytest.fixture
+def strange(small: SmallTemplate, tmp_path: Path) -> dict[str, str]:
+    """The environment of somebody who has set all that could make a difference, in a git hook of another repository."""
     (tmp_path / "rc").write_text("default_context:\n  database: postgres\n  greeting: mine\n")
-    settings = tmp_path / "gitconfig"
-    settings.write_text(
-        "[core]\nautocrlf = true\nquotePath = true\n[merge]\nrenames = false\nconflictStyle = merge\n"
-        "[diff]\nrenames = false\nnoprefix = true\nexternal = false\n"
-        "[color]\nui = always\n[status]\nshowUntrackedFiles = no\n"
-    )
+    (tmp_path / "excludes").write_text("*.conf\n")
+    (tmp_path / "gitconfig").write_text(SETTINGS.format(excludes=tmp_path / "excludes"))
+    return {
+        "COOKIECUTTER_CONFIG": str(tmp_path / "rc"),
+        "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig"),
+        "GIT_DIR": str(small.folder / ".git"),
+        "GIT_INDEX_FILE": str(tmp_path / "index"),
+        "GIT_PREFIX": "docker/",
+    }
+
+
+def test_the_settings_of_whoever_updates_play_no_part(
+    project: Path, update: Update, tmp_path: Path, strange: dict[str, str]
+) -> None:
     run("git", "mv", "docker/settings.conf", "docker/ours.conf", cwd=project)
     commit(project, "moved")
     plain = copy(project, tmp_path / "plain")
-    env = {"COOKIECUTTER_CONFIG": str(tmp_path / "rc"), "GIT_CONFIG_GLOBAL": str(settings), "GIT_PREFIX": "docker/"}
-    done, other = update(project, "--to", "v2", env=env), update(plain, "--to", "v2")
+    done, other = update(project, "--to", "v2", env=strange), update(plain, "--to", "v2")
     assert done.stdout == other.stdout
     staged = [run("git", "ls-files", "--stage", cwd=folder).stdout for folder in (project, plain)]
     assert staged[0] == staged[1]
+    assert "docker/new.conf" in staged[0]
     assert json.loads((project / ".cruft.json").read_text())["context"]["cookiecutter"]["database"] == "none"
+
+
+def test_a_file_that_git_status_would_hide_is_found(project: Path, update: Update, strange: dict[str, str]) -> None:
+    (project / "own.txt").write_text("not committed\n")
+    done = update(project, "--to", "v2", env=strange)
+    assert done.returncode == 2
+    assert "?? own.txt" in done.stderr
+
+
+def test_a_new_name_for_the_package_leaves_the_teams_code(project: Path, update: Update) -> None:
+    """It is the team's, so the team moves it."""
+    assert update(project, "--to", "v1", "--vars", '{"slug": "sales"}').returncode == 0
+    assert (project / "src/orders/app.py").read_text() == "VERSION = 1\n"
+    assert "# sales" in (project / "README.md").read_text()
 
 
 def test_a_project_that_was_linked(update: Update, small: SmallTemplate, tmp_path: Path) -> None:

@@ -466,6 +466,7 @@ class Update:
     new: str
     tree: Tree  # the project's files after it
     stages: dict[str, Tree]
+    by_hand: list[str]  # files that are the template's, and were edited
     notes: list[str]
     news: list[str]
 
@@ -493,15 +494,18 @@ def work_out(
     workshop: Workshop,
     to: str | None,
     changes: Answers,
-) -> Update | None:
-    """Return the update of `project` to the version `to` with changed answers; None when there is nothing new."""
+) -> Update:
+    """Return the update of `project` to the version `to` with changed answers; with its own tree if nothing is new."""
     recorded = project.answers()
     before, after = template.recorded(project.state["commit"]), template.wanted(to)
     answers = answers_for(template.declared(after), recorded, changes)
+    old = template.render(before, recorded)
+    base = workshop.add(old.folder)
+    by_hand = edited(project, old, base)
     if before == after and answers == recorded:
-        return None
-    old, new = template.render(before, recorded), template.render(after, answers)
-    base, theirs = workshop.add(old.folder), workshop.add(new.folder)
+        return Update(before, after, project.tree, {}, by_hand, [], [])
+    new = template.render(after, answers)
+    theirs = workshop.add(new.folder)
     team = team_paths(project, old, new, (base, theirs)) | {STATE}
     merge, gone = settled(workshop.merge(*(without(tree, team) for tree in (base, project.tree, theirs))), workshop)
     state = project.state | {"commit": after, "checkout": to}
@@ -518,7 +522,13 @@ def work_out(
         notes += [f"CONFLICT        {path}: {reason}" for reason in merge.reasons.get(path, ["both have changed it"])]
         notes += [f"    yours       {line}" for line in project.history(path)]
         notes += [f"    template    {line}" for line in template.history(before, after, path)]
-    return Update(before, after, tree, merge.stages, notes, template.news(before, after))
+    return Update(before, after, tree, merge.stages, by_hand, notes, template.news(before, after))
+
+
+def edited(project: Project, old: Render, base: Tree) -> list[str]:
+    """Return the files that are the template's, since it copies them as they are, and that the team has edited."""
+    places = matching(old.context.get("_copy_without_render", []), [old.folder])
+    return sorted(path for path in base if within(path, places) and project.tree.get(path) != base[path])
 
 
 def without(tree: Tree, paths: set[str]) -> Tree:
@@ -534,6 +544,7 @@ def report(project: Project, update: Update) -> str:
         if before != after and path not in update.stages:
             what = "added" if before is None else "deleted" if after is None else "changed"
             lines.append(f"{what:<15} {path}")
+    lines += [f"by hand         {path}: it is the template's, and yours differs from it" for path in update.by_hand]
     lines += update.notes
     if update.news:
         lines += ["", f"New in the template's {CHANGELOG}:", *(f"    {line}".rstrip() for line in update.news)]
@@ -607,22 +618,41 @@ def parse_changes(text: str) -> Answers:
     return changes
 
 
-def run(options: argparse.Namespace, folder: Path) -> tuple[int, str]:
-    """Do what the command line asks for, with room for clones and renders in `folder`; return the status, and why."""
-    check_tools()
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks for."""
+
+    check: bool = False
+    to: str | None = None
+    vars: str = ""
+    branch: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it: the exit status, and why; what there is to say; conflicts, and what was edited by hand."""
+
+    status: int
+    why: str
+    text: str = ""
+    conflicts: tuple[str, ...] = ()
+    by_hand: tuple[str, ...] = ()
+
+
+def work(project: Project, options: Options, folder: Path) -> Outcome:
+    """Update `project`, with room for a clone and renders in `folder`."""
     changes = parse_changes(options.vars)
-    project = open_project(Path.cwd())
     if options.branch:
         check_branch(project, options.branch)
     template = Template(project.state["template"], project.state.get("directory") or "", folder)
     workshop = Workshop(project, folder)
     update = work_out(project, template, workshop, options.to, changes)
-    if not update:
-        return 0, "nothing new"
+    by_hand, conflicts = tuple(update.by_hand), tuple(sorted(update.stages))
+    if update.tree == project.tree:
+        return Outcome(0, "nothing new", by_hand=by_hand)
     application = Application(project, workshop, update)
     if not options.branch:
         application.check()
-    print(report(project, update), end="\n\n")
     if options.check:
         done = "this is what an update would do"
     elif options.branch:
@@ -631,9 +661,18 @@ def run(options: argparse.Namespace, folder: Path) -> tuple[int, str]:
     else:
         application.to_work_tree()
         done = "look at it with `git diff HEAD`, then commit it; undo it with `git restore --source=HEAD -SW .`"
-    if update.stages:
-        return 1, f"conflicts in {', '.join(sorted(update.stages))}; {done}"
-    return 0, f"no conflicts; {done}"
+    result = f"conflicts in {', '.join(conflicts)}" if conflicts else "no conflicts"
+    return Outcome(int(bool(conflicts)), f"{result}; {done}", report(project, update), conflicts, by_hand)
+
+
+def bring_up_to_date(folder: Path, options: Options) -> Outcome:
+    """Update the project in `folder`."""
+    with tempfile.TemporaryDirectory() as room:
+        try:
+            check_tools()
+            return work(open_project(folder), options, Path(room))
+        except (Refused, GitError) as error:
+            return Outcome(2, str(error))
 
 
 def main() -> int:
@@ -643,14 +682,14 @@ def main() -> int:
     parser.add_argument("--to", metavar="REF", help="branch, tag or commit of the template (its newest commit)")
     parser.add_argument("--vars", metavar="JSON", default="", help='answers to change: {"build_image": "full"}')
     parser.add_argument("--branch", metavar="NAME", help="commit the result on a new branch; the work tree stays")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            status, why = run(options, Path(folder))
-        except (Refused, GitError) as error:
-            status, why = 2, f"nothing was touched: {error}"
-    print(f"update: exit status {status}: {why}", file=sys.stderr if status == 2 else sys.stdout)
-    return status
+    outcome = bring_up_to_date(Path.cwd(), Options(**vars(parser.parse_args())))
+    if outcome.text:
+        print(outcome.text, end="\n\n")
+    if outcome.status == 2:
+        print(f"update: exit status 2: nothing was touched: {outcome.why}", file=sys.stderr)
+    else:
+        print(f"update: exit status {outcome.status}: {outcome.why}")
+    return outcome.status
 
 
 if __name__ == "__main__":

@@ -1,0 +1,139 @@
+"""Bring many projects up to date with their template: `make fleet REPOS=file`, which calls `fleet.py FILE [--push]`.
+
+FILE has a repository on each line, as `git clone` takes it, and after it the project's folder in there if it is not the
+root; `#` begins a comment. Every repository is cloned, and updated on the branch `template-update`; with --push the
+branch is pushed, its commit's message being the text of a change request. Then a table says for each
+
+    current     nothing new
+    clean       merged
+    conflict    merged, with conflicts: marked in the branch, named in its message
+    blocked     not possible: why, and nothing was pushed
+
+and which files that are the template's were edited by hand. It can be run again at any time: a branch that is as it
+would be made now stays, an older one is replaced, and one that people have committed to is left to them.
+
+Exit status 0; 1 when a repository is blocked, which does not stop the others; 2 when FILE can't be used.
+"""
+
+import argparse
+import os
+import shlex
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}/tools"))
+
+import update  # noqa: E402
+
+BRANCH = "template-update"
+# Tells our commits from those of people, who may have continued on the branch.
+EMAIL = "template-update@localhost"
+ENVIRONMENT = {
+    "GIT_AUTHOR_NAME": "Template update",
+    "GIT_AUTHOR_EMAIL": EMAIL,
+    "GIT_COMMITTER_NAME": "Template update",
+    "GIT_COMMITTER_EMAIL": EMAIL,
+    # A repository that asks for a password is blocked; it does not wait for somebody.
+    "GIT_TERMINAL_PROMPT": "0",
+}
+STATES = ("current", "clean", "conflict", "blocked")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one repository."""
+
+    repository: str
+    state: str  # one of STATES
+    detail: str
+    by_hand: tuple[str, ...] = ()
+
+
+class TakenError(Exception):
+    """The branch has commits of people."""
+
+
+def read(path: Path) -> list[tuple[str, str]]:
+    """Return the repositories in a file, each with the folder of its project; end with status 2 if it can't be read."""
+    found = []
+    try:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            words = shlex.split(line, comments=True)
+            if len(words) > 2:
+                raise ValueError(f"line {number}: a repository, and after it at most a folder")
+            if words:
+                found.append((words[0], words[1] if len(words) > 1 else "."))
+    except (OSError, ValueError) as error:
+        print(f"fleet: {path} can't be used: {error}", file=sys.stderr)
+        sys.exit(2)
+    return found
+
+
+def one(repository: str, place: str, *, to: str | None, push: bool) -> Row:
+    """Update the project in the folder `place` of `repository`; whatever goes wrong becomes a row, too."""
+    name = repository if place == "." else f"{repository} {place}"
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "clone"
+        try:
+            update.git(Path(folder), "clone", "--quiet", "--depth=1", "--no-tags", "--", repository, str(clone))
+            outcome = update.bring_up_to_date(clone / place, update.Options(to=to, branch=BRANCH))
+            if outcome.status == 2:
+                return Row(name, "blocked", outcome.why.replace(str(clone), repository))
+            if outcome.text and push:
+                publish(clone)
+        except (update.GitError, TakenError, OSError) as error:
+            return Row(name, "blocked", str(error))
+    state = "conflict" if outcome.conflicts else "clean" if outcome.text else "current"
+    return Row(name, state, ", ".join(outcome.conflicts), outcome.by_hand)
+
+
+def publish(clone: Path) -> None:
+    """Push the branch of `clone`, unless it is there already. Raises TakenError when people have committed to it."""
+    known = update.git(clone, "ls-remote", "origin", f"refs/heads/{BRANCH}").split()
+    tip = known[0] if known else ""
+    if tip:
+        update.git(clone, "fetch", "--quiet", "--depth=2", "origin", f"refs/heads/{BRANCH}")
+        tree, parents, committer = update.git(clone, "show", "--no-patch", "--format=%T%n%P%n%ce", tip).splitlines()
+        if committer != EMAIL:
+            raise TakenError(f"the branch {BRANCH} has commits of people: merge or delete it first")
+        if [tree, parents] == update.git(clone, "show", "--no-patch", "--format=%T%n%P", BRANCH).splitlines():
+            return
+    lease = f"--force-with-lease=refs/heads/{BRANCH}:{tip}"
+    update.git(clone, "push", "--quiet", lease, "origin", f"{BRANCH}:refs/heads/{BRANCH}")
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows as lines of text, with what needs a person last, and how many there are of each state."""
+    lines = []
+    for row in sorted(rows, key=lambda row: STATES.index(row.state)):
+        detail = row.detail.strip().replace("\n", "\n" + " " * 12)
+        lines.append(f"{row.state:<10}  {row.repository}" + (f"\n{'':<12}{detail}" if detail else ""))
+        if row.by_hand:
+            lines.append(f"{'':<12}drifted, edited by hand: {', '.join(row.by_hand)}")
+    counts = [f"{sum(row.state == state for row in rows)} {state}" for state in STATES]
+    counts.append(f"{sum(bool(row.by_hand) for row in rows)} drifted")
+    return "\n".join([*lines, "", f"{len(rows)} repositories: {', '.join(counts)}"])
+
+
+def main() -> int:
+    """Update all repositories, several at a time; return the exit status."""
+    parser = argparse.ArgumentParser(description="Bring many projects up to date with their template.")
+    parser.add_argument("file", type=Path, metavar="FILE", help="a repository on each line, then its project's folder")
+    parser.add_argument("--push", action="store_true", help=f"push the branch {BRANCH} to each")
+    parser.add_argument("--to", metavar="REF", help="branch, tag or commit of the template (its newest commit)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
+    options = parser.parse_args()
+    os.environ.update(ENVIRONMENT)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        started = [pool.submit(one, *line, to=options.to, push=options.push) for line in read(options.file)]
+        rows = [each.result() for each in started]
+    print(table(rows))
+    return int(any(row.state == "blocked" for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

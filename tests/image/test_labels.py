@@ -1,0 +1,55 @@
+"""`make image` fills in the labels: from the repository that has the project, without a password."""
+
+from tests.helpers.contract import judge, red, table
+from tests.helpers.engine import Engine
+from tests.helpers.project import Bake, run
+
+ORIGINS = {
+    "/srv/git/x.git": "",
+    "https://user:canary-password@example.com/team/x.git": "https://example.com/team/x.git",
+    "git@example.com:team/x.git": "https://example.com/team/x.git",
+    "ssh://git@example.com:2222/team/x.git": "https://example.com/team/x.git",
+    "ssh://example.com/team/x.git": "https://example.com/team/x.git",
+}
+POINT = "labels: true to the project"
+
+
+def test_make_image_fills_in_the_labels(bake: Bake, engine: Engine) -> None:
+    project = bake(project_slug="labelled", license="MIT", description='Costs $5 & is "quoted" \\ here')
+    image = "template-test/labelled"
+    settings = {"DEBIAN_SUITE": engine.suites["3.14"], "BUILD_FLAGS": " ".join(engine.build_flags)}
+    engine.images.append(image)
+
+    def label(name: str) -> str:
+        """Return a label of the image, built anew."""
+        project.make("image", f"IMAGE={image}", env=settings)
+        assert "canary-password" not in engine.docker("image", "inspect", image).stdout
+        assert "canary-password" not in engine.docker("history", "--no-trunc", image).stdout
+        return str(engine.inspect(image, ".Config.Labels")[f"org.opencontainers.image.{name}"])
+
+    def git(command: str) -> str:
+        return run("git", *command.split(), cwd=project.path).stdout.strip()
+
+    def wrong() -> dict[str, str]:
+        return red(table(judge(project, image, "-k", "labels:")))
+
+    # In the folder of another project's repository.
+    git("init --quiet")
+    git("commit --quiet --allow-empty --message=other")
+    git("remote add origin https://example.com/team/other.git")
+    assert (label("source"), label("revision"), label("created")) == ("", "", "")
+    assert wrong() == {}
+
+    git("add --all")
+    git("commit --quiet --message=first")
+    for origin, source in ORIGINS.items():
+        git(f"remote set-url origin {origin}")
+        assert label("source") == source
+    assert label("revision") == git("rev-parse HEAD")
+    assert wrong() == {}
+    project.append("README.md", "\n")
+    assert label("revision") == git("rev-parse HEAD") + "-dirty"
+    assert wrong() == {}
+    # A further commit makes the image old.
+    git("commit --quiet --all --message=second")
+    assert wrong().keys() == {POINT}

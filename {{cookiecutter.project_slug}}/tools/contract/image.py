@@ -1,0 +1,299 @@
+"""The image, what its project says about it, and ways to run it, all through the engine's command line."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import subprocess
+import tarfile
+import time
+import tomllib
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from contract.terms import errors
+
+ENGINE = os.environ.get("DOCKER", "docker")
+PYTHON = "/app/.venv/bin/python"
+PATIENCE = 15  # seconds, where the contract sets no limit
+CANARY = "canary-6f1c0b"  # stands for a secret
+# Every container of a run has this label, whichever process has started it: the environment is inherited.
+LABEL = f"image-contract={os.environ.setdefault('IMAGE_CONTRACT_RUN', uuid.uuid4().hex)}"
+
+
+class Unusable(Exception):  # noqa: N818 - an answer, rather than an error
+    """The image can't be examined; the text says why."""
+
+
+class Broken(AssertionError):  # noqa: N818
+    """A point that does not hold: what was seen, and how to fix it when the point's own remedy is not the one."""
+
+    fix = ""
+
+
+class Late(Broken):
+    """A point that took too long, perhaps since the machine was busy."""
+
+
+class File(NamedTuple):
+    """A file, folder or link of the image; `digest` (below /app only) is written as in a wheel's RECORD."""
+
+    info: tarfile.TarInfo
+    digest: str
+    text: str
+
+
+class Life(NamedTuple):
+    """What was seen in Image.life; `ending` is the exit status, and the seconds from signal to end."""
+
+    start: float | None
+    early_log: str
+    answers: list[int]
+    zombies: list[str]
+    ending: tuple[int, float]
+    stdout: str
+    stderr: str
+
+
+def engine(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run the engine's command line; the caller looks at the exit status. Raises TimeoutExpired."""
+    command = [ENGINE, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)  # noqa: S603
+
+
+def start(*arguments: str) -> subprocess.Popen[bytes]:
+    """Start the engine's command line, for what it writes to be read as it comes."""
+    return subprocess.Popen([ENGINE, *arguments], stdout=subprocess.PIPE)  # noqa: S603
+
+
+def output(*arguments: str) -> str:
+    """Return what the engine's command line prints; Broken when it fails."""
+    done = engine(*arguments)
+    if done.returncode:
+        raise Broken(f"{ENGINE} {arguments[0]}: {done.stderr.strip()[-300:]}")
+    return done.stdout
+
+
+def probe(name: str) -> str:
+    """Return the text of a program in `probes`."""
+    return (Path(__file__).parent / "probes" / f"{name}.py").read_text(encoding="utf-8")
+
+
+def remove_containers() -> None:
+    """Remove every container that this run has started and that is still there."""
+    if left := engine("ps", "--all", "--quiet", "--filter", f"label={LABEL}").stdout.split():
+        engine("rm", "--force", "--volumes", *left)
+
+
+class Image:
+    """The image of the project in the current folder; what points find out about it, it finds out once."""
+
+    def __init__(self, name: str) -> None:
+        """Read the project's files, and ask the engine. Raises Unusable."""
+        self.name = name
+        try:
+            self.pyproject = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+            self.lock = tomllib.loads(Path("poetry.lock").read_text(encoding="utf-8"))
+            self.terms: dict[str, Any] = self.pyproject.get("tool", {}).get("image-contract", {})
+            if wrong := errors(self.terms):
+                raise Unusable("\n    ".join(["pyproject.toml, [tool.image-contract]:", *wrong]))
+            inspected = json.loads(output("image", "inspect", name))[0]
+        except (Broken, OSError, tomllib.TOMLDecodeError) as error:
+            hint = (
+                f"Run this in the project's folder, after `make image`, with an engine: {ENGINE}, or what DOCKER names."
+            )
+            raise Unusable(f"{error}\n{hint}") from error
+        self.settings = [f"--env={name}={value}" for name, value in self.terms["settings"].items()]
+        self.config: dict[str, Any] = inspected["Config"]
+        # Where Podman has it, too.
+        self.health: dict[str, Any] = self.config.get("Healthcheck") or inspected.get("Healthcheck") or {}
+        self.serves = bool(self.config.get("ExposedPorts"))
+        # CMD names the module that `python -m` runs.
+        self.package = str((self.config.get("Cmd") or [""])[0]).partition(".")[0]
+
+    def program(self, name: str, *arguments: str) -> list[str]:
+        """Return the arguments of `run` that make the image's Python run a program in `probes`."""
+        return ["--entrypoint", PYTHON, self.name, "-c", probe(name), *arguments]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a container with the project's settings until it ends; raises TimeoutExpired."""
+        return engine("run", "--rm", "--label", LABEL, *self.settings, *arguments, timeout=PATIENCE)
+
+    def ask(self, name: str, *arguments: str) -> dict[str, Any]:
+        """Return what a program in `probes` prints, decoded from JSON; Broken when it fails."""
+        done = self.run("--network", "none", *self.program(name, *arguments))
+        if done.returncode:
+            raise Broken(f"probes/{name}.py: {done.stderr.strip()[-300:]}")
+        return dict(json.loads(done.stdout))
+
+    @contextmanager
+    def running(self, *options: str, command: Sequence[str] = ()) -> Iterator[Container]:
+        """Yield a container with the service, healthy unless it can't become so; it is removed in the end."""
+        begin = time.monotonic()
+        arguments = ["--detach", "--label", LABEL, *self.settings, *options, *(command or [self.name])]
+        container = Container(self, output("run", *arguments).strip())
+        try:
+            while time.monotonic() < begin + self.terms["start-seconds"] + PATIENCE and container.state("Running"):
+                if container.healthy():
+                    container.start = time.monotonic() - begin
+                    break
+                time.sleep(0.3)
+            if container.start is None and (missing := self.asked["missing"]):
+                pytest.skip(f"{', '.join(missing)}: no value")
+            yield container
+        finally:
+            engine("rm", "--force", "--volumes", container.id)
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What `probes/facts.py` tells: the bytecode that is stale, and values for markers."""
+        return self.ask("facts")
+
+    @cached_property
+    def asked(self) -> dict[str, list[str]]:
+        """What `probes/settings.py` tells: the variables of secrets, and those without default and value."""
+        return self.ask("settings", self.package)
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The variables of secret settings, and two that no service knows, with the values they are given."""
+        names = [*self.asked["secrets"], "API_TOKEN", "DATABASE_PASSWORD"]
+        return {name: self.terms["settings"].get(name, CANARY) for name in names}
+
+    @cached_property
+    def files(self) -> dict[str, File]:
+        """Every file of the image by its path, without the slash at the front."""
+        container = output("create", "--label", LABEL, self.name).strip()
+        found = {}
+        try:
+            with start("export", container) as process, tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+                for entry in archive:
+                    path = entry.name.removeprefix("./")
+                    content = archive.extractfile(entry) if path.startswith("app/") and entry.isreg() else None
+                    data = content.read() if content else b""
+                    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+                    text = data.decode() if path.endswith(("/RECORD", "/METADATA")) else ""
+                    found[path] = File(entry, digest, text)
+        finally:
+            engine("rm", "--force", container)
+        return found
+
+    @cached_property
+    def history(self) -> list[tuple[int, str]]:
+        """Size in bytes and command of each step that made the image."""
+        form = ("--no-trunc", "--human=false", "--format", "{{.Size}} {{.CreatedBy}}")
+        steps = re.findall(r"^(\d+) (.*)$", output("history", *form, self.name), re.MULTILINE)
+        return [(int(size), command) for size, command in steps]
+
+    @cached_property
+    def life(self) -> Life:
+        """One life of the service, with variables that it must not print, from the start to SIGTERM."""
+        secrets = [f"--env={name}={value}" for name, value in self.secrets.items()]
+        with self.running("--env=LOG_LEVEL=DEBUG", *secrets) as container:
+            early = engine("logs", container.id).stdout
+            answers = container.get(8000, "/healthz", "/readyz") if self.serves else []
+            orphans = container.run("orphan")
+            ending = container.kill("TERM")
+            logs = engine("logs", container.id)
+        zombies = (orphans.stdout + orphans.stderr).split()
+        return Life(container.start, early, answers, zombies, ending, logs.stdout, logs.stderr)
+
+    @cached_property
+    def verbose(self) -> tuple[str, tuple[int, float]]:
+        """What Python says of its imports, and how the service ends on SIGINT."""
+        with self.running("--env=PYTHONVERBOSE=1") as container:
+            imports = engine("logs", container.id).stderr
+            return imports, container.kill("INT")
+
+    @cached_property
+    def refused(self) -> dict[str, tuple[int, str]]:
+        """Exit status and output for settings that can't be used; status 0 when one is accepted."""
+        secrets = [f"--env={name}={value}" for name, value in self.secrets.items()]
+        found = {}
+        for variable, value in {"PORT" if self.serves else "INTERVAL": "abc", "LOG_LEVEL": "unheard-of"}.items():
+            try:
+                done = self.run(*secrets, f"--env={variable}={value}", self.name)
+                found[variable] = (done.returncode, done.stdout + done.stderr)
+            except subprocess.TimeoutExpired:
+                found[variable] = (0, "")
+        return found
+
+    @cached_property
+    def load(self) -> tuple[int, dict[str, int]]:
+        """Exit status of the service when it is stopped under load, and what its clients counted."""
+        with self.running() as container, container.client("load") as client:
+            code, _ = container.kill("TERM")
+            return code, json.loads(client.communicate(timeout=PATIENCE)[0] or b"{}")
+
+
+@dataclass
+class Container:
+    """A container with the service; `start` is how many seconds it took to be healthy, None if it is not."""
+
+    image: Image
+    id: str
+    start: float | None = None
+
+    def state(self, name: str) -> bool:
+        """Tell whether it is in the state `name`: Running, OOMKilled."""
+        return bool(json.loads(output("inspect", self.id))[0]["State"][name])
+
+    def healthy(self) -> bool:
+        """Run the image's own health check."""
+        kind, *test = self.image.health.get("Test") or ["CMD", "false"]
+        command = test if kind == "CMD" else ["/bin/sh", "-c", *test]
+        return engine("exec", self.id, *command).returncode == 0
+
+    def must_be_healthy(self) -> str:
+        """Return how long the start took; Broken, with the last line of its log, when the service is not healthy."""
+        if self.start is None:
+            raise Broken(f"not healthy; {self.last_words()}")
+        return f"healthy after {self.start:.1f} s"
+
+    def last_words(self) -> str:
+        """Return the last line that the service printed."""
+        done = engine("logs", self.id)
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        return f"its last line: {lines[-1][:200]}" if lines else "it printed nothing"
+
+    def run(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a program in `probes` beside the service."""
+        return engine("exec", self.id, PYTHON, "-c", probe(name), *arguments)
+
+    def get(self, port: int, *paths: str) -> list[int]:
+        """Return the status of a GET for each path; none when nobody answers."""
+        done = self.run("get", str(port), *paths)
+        return [] if done.returncode else list(json.loads(done.stdout))
+
+    @contextmanager
+    def client(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Yield a program in `probes` that has started, in a container of its own in the service's network."""
+        container = f"client-{uuid.uuid4().hex}"
+        options = ["--rm", "--label", LABEL, "--name", container, "--network", f"container:{self.id}"]
+        with start("run", *options, *self.image.program(name)) as process:
+            try:
+                if not process.stdout or process.stdout.readline().strip() != b"started":
+                    raise Broken(f"no client gets an answer; {self.last_words()}")
+                yield process
+            finally:
+                engine("rm", "--force", container)
+
+    def kill(self, *signals: str) -> tuple[int, float]:
+        """Send the signals, 0.2 s apart; return the exit status and the seconds from the last to the end."""
+        with start("wait", self.id) as waiting:
+            for signal in signals:
+                time.sleep(0.2)  # before the first: until `wait` waits
+                engine("kill", "--signal", signal, self.id)  # fails when it has ended by itself
+            begin = time.monotonic()
+            code = int(waiting.communicate(timeout=2 * PATIENCE)[0] or -1)
+            return code, time.monotonic() - begin

@@ -1,0 +1,10 @@
+"""Hold a request open, half sent, until the service ends."""
+
+import contextlib
+import socket
+
+connection = socket.create_connection(("127.0.0.1", 8000), timeout=15)
+connection.sendall(b"GET /healthz HTTP/1.1\r\n")
+print("started", flush=True)
+with contextlib.suppress(OSError):
+    connection.recv(1)

@@ -1,0 +1,194 @@
+"""What the image holds, without running it."""
+
+import csv
+import email
+import json
+import os
+import re
+import subprocess
+import tarfile
+from collections import Counter
+from fnmatch import fnmatch
+
+from packaging.markers import Marker
+from packaging.utils import canonicalize_name
+
+from contract.image import Image
+from contract.plugin import NoFile, none_of, point
+
+# Patterns of files and folders that no image needs: tools, package managers and what they leave,
+TOOLS = """
+    */bin/gcc* */bin/*-gcc* */bin/cc */bin/[cg]++* */bin/clang* */bin/ld */bin/as */bin/make
+    */bin/pip* */bin/uv */bin/uvx */bin/poetry */bin/wheel *.whl *.deb */bin/curl */bin/git
+    */site-packages/pip */site-packages/setuptools */site-packages/poetry
+    var/lib/apt/lists/*_* var/cache/apt/*.bin root/.cache/* */.cache/uv/*
+"""
+# and what a build or a checkout may leave.
+LEFTOVERS = """
+    */.git .git */.env .env */.netrc .netrc */netrc run/secrets/* project/*
+    */poetry.lock poetry.lock app/pyproject.toml app/tests app/lib/tests tests
+"""
+# What `uv venv` and the Dockerfile make below /app, beside the packages.
+MADE = """
+    app/.venv/bin/*activate* app/.venv/bin/pydoc.bat app/.venv/pyvenv.cfg app/.venv/.gitignore app/.venv/CACHEDIR.TAG
+    */site-packages/app.pth */site-packages/_virtualenv.p* app/bytecode/*.pyc
+"""
+URL_WITH_PASSWORD = re.compile(r"[a-z]+://[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
+FOLDERS = {"venv": "app/.venv/", "bytecode": "app/bytecode/", "app": "app/lib/"}
+
+
+def like(path: str, patterns: str) -> bool:
+    """Tell whether a path is like one of the patterns."""
+    return any(fnmatch(path, pattern) for pattern in patterns.split())
+
+
+@point("user: a number, not root", fix="Dockerfile: USER 10001:10001 (runAsNonRoot of Kubernetes can't judge a name)")
+def test_user(image: Image) -> str:
+    """The configuration names the user by number."""
+    user = str(image.config.get("User", ""))
+    assert re.fullmatch(r"[1-9]\d*(:\d+)?", user), f"USER is {user!r}"
+    return user
+
+
+@point("files: /app and the path can't be changed", fix="leave them to root: no chown, no chmod, no COPY --chown")
+def test_not_writable(image: Image, no_file: NoFile) -> str:
+    """Nothing belongs to the user, or may be written by it, its group, group 0 (OpenShift) or all."""
+    number = str(image.config.get("User", "")).partition(":")[0]
+    user = int(number) if number.isdigit() else 10001
+    path = "".join(entry[5:] for entry in image.config.get("Env") or () if entry.startswith("PATH="))
+    places = tuple(f"{folder.strip('/')}/" for folder in ["app", "usr/local/lib", *path.split(":")])
+
+    def writable(info: tarfile.TarInfo) -> bool:
+        of_group = info.gid in (0, user) and info.mode & 0o020
+        return not info.issym() and bool(info.uid == user or of_group or info.mode & 0o002)
+
+    found = [path for path, file in image.files.items() if f"{path}/".startswith(places) and writable(file.info)]
+    return no_file(found, "all root's")
+
+
+@point("files: none setuid or setgid", fix="Dockerfile, stage base: find ... -perm /6000 -delete has to come last")
+def test_no_setuid(image: Image, no_file: NoFile) -> str:
+    """No file gives its caller other rights, those of the base image included."""
+    found = [path for path, file in image.files.items() if file.info.isreg() and file.info.mode & 0o6000]
+    return no_file(found, f"{len(image.files)} files seen")
+
+
+@point("files: no tool, package manager or cache", fix="install it in a stage that does not ship")
+def test_no_tool(image: Image, no_file: NoFile) -> str:
+    """No compiler, pip, uv, Poetry, setuptools, curl, git, and nothing that they or apt leave behind."""
+    return no_file([path for path in image.files if like(path, TOOLS)], "none")
+
+
+@point("files: no secret, source tree, lock or test", fix="copy single files; give secrets as RUN --mount=type=secret")
+def test_no_leftover(image: Image, no_file: NoFile) -> str:
+    """Nothing of the build's context is left over, and no password in configuration or history."""
+    found = [path for path in image.files if like(path, LEFTOVERS)]
+    texts = {"configuration": json.dumps(image.config), "history": "\n".join(text for _, text in image.history)}
+    found += [f"a password in the {name}" for name, text in texts.items() if URL_WITH_PASSWORD.search(text)]
+    return no_file(found, "none")
+
+
+def versions(image: Image) -> dict[str, str]:
+    """Return name and version of every package in the image."""
+    found: dict[str, str] = {}
+    for path, file in image.files.items():
+        if path.endswith(".dist-info/METADATA"):
+            metadata = email.message_from_string(file.text)
+            found[canonicalize_name(metadata["Name"])] = metadata["Version"]
+    return found
+
+
+@point("packages: exactly poetry.lock's main group", fix="build it again from this lock; what tests need is dev's")
+def test_as_locked(image: Image) -> str:
+    """Every package of the main group is there in its version, and no other one is."""
+    have, project = versions(image), image.pyproject["project"]
+    name = canonicalize_name(project["name"])
+    want: dict[str, str] = {name: project.get("version") or have.get(name, "dynamic")}
+    for package in image.lock["package"]:
+        markers = package.get("markers", "")
+        if isinstance(markers, dict):
+            markers = markers.get("main", "")
+        if "main" not in package["groups"] or package["optional"]:
+            continue
+        if not markers or Marker(markers).evaluate(image.facts["markers"]):
+            want[canonicalize_name(package["name"])] = package["version"]
+    wrong = [name for name in sorted({*have, *want}) if have.get(name) != want.get(name)]
+    none_of([f"{name} {have.get(name, 'missing')} (locked: {want.get(name, 'not at all')})" for name in wrong])
+    return f"{len(have)} packages"
+
+
+@point("packages: every file as in its wheel's RECORD", fix="build it again without cache; or find out who changed it")
+def test_as_recorded(image: Image, no_file: NoFile) -> str:
+    """Every file of a package has the hash that its RECORD names, and no RECORD leaves a file out.
+
+    The build has checked the wheels, RECORD included, against poetry.lock; the project's own RECORD it has written.
+    """
+    recorded = {}
+    for path, file in image.files.items():
+        if path.endswith(".dist-info/RECORD"):
+            folder = path.rpartition("/")[0].rpartition("/")[0]
+            for name, digest, _ in csv.reader(file.text.splitlines()):
+                recorded[os.path.normpath(f"{folder}/{name}")] = digest.removeprefix("sha256=")
+    found = [path for path in recorded if path not in image.files]
+    for path, file in image.files.items():
+        if path in recorded and recorded[path] not in ("", file.digest):
+            found.append(path)
+        if path not in recorded and path.startswith("app/") and file.info.isreg() and not like(path, MADE):
+            found.append(path)
+    return no_file(found, f"{len(recorded)} files")
+
+
+@point("bytecode: that of the sources", fix="Dockerfile: bytecode.py has to run after the last change of a source")
+def test_bytecode(image: Image) -> str:
+    """Python does not compare them at the start, since it is told that nothing changes."""
+    none_of(image.facts["stale"])
+    return "every file"
+
+
+@point("labels: true to the project", fix="make image fills them in; for a plain docker build, give its --build-arg")
+def test_labels(image: Image) -> str:
+    """The OCI labels are those of pyproject.toml and git; what the build could not find out is empty."""
+    project = image.pyproject["project"]
+    command = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
+    revision = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
+    patterns = {
+        "revision": f"{revision or '[0-9a-f]{40}'}(-dirty)?",
+        "created": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)",
+        "source": r"https?://[^@]+",
+        "base.name": rf".+/python:{project['requires-python'][2:].partition(',')[0]}\S*-slim\S*",
+        "base.digest": "sha256:[0-9a-f]{64}",
+        "version": re.escape(versions(image).get(canonicalize_name(project["name"]), "")),  # when it is dynamic
+    }
+    want = {name: f"({pattern})?" for name, pattern in patterns.items()}
+    for name, key in {
+        "title": "name",
+        "description": "description",
+        "version": "version",
+        "licenses": "license",
+    }.items():
+        if key in project:
+            want[name] = re.escape(project[key])
+    labels = image.config.get("Labels") or {}
+    have = {name: labels.get(f"org.opencontainers.image.{name}", "none") for name in want}
+    none_of([f"{name} is {have[name]!r}" for name in want if not re.fullmatch(want[name], have[name])])
+    unknown = ", ".join(name for name in want if not have[name])
+    return f"not known at the build: {unknown}" if unknown else "all known"
+
+
+@point("size: within the budget", fix="do without what grew, or raise the budget in [tool.image-contract] and say why")
+def test_size(image: Image) -> str:
+    """Each part above the base image is within the budget, in MB (10^6 bytes)."""
+    sizes: dict[str, Counter[str]] = {part: Counter() for part in FOLDERS}
+    for path, file in image.files.items():
+        for part, folder in FOLDERS.items():
+            if path.startswith(folder):
+                inner = re.sub(r"^.*/(site-packages|python3[\d.]*)/", "", path.removeprefix(folder))
+                sizes[part][inner.partition("/")[0]] += file.info.size
+    sizes["debian"] = Counter({command: size for size, command in image.history if "mirror.py apt" in command})
+    texts = []
+    for part, allowed in image.terms["budget"].items():
+        text = f"{part} {sizes[part].total() / 1e6:.1f} of {allowed} MB"
+        largest = "; ".join(f"{name[:20]} {size / 1e6:.1f}" for name, size in sizes[part].most_common(5))
+        assert sizes[part].total() <= allowed * 1e6, f"{text} (largest: {largest})"
+        texts.append(text)
+    return ", ".join(texts)
