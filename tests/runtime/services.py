@@ -29,21 +29,22 @@ class Service:
         with self.connect() as connection:
             return ask(connection, path)
 
-    def call(self, path: str, **headers: str) -> tuple[HTTPResponse, str]:
+    def call(self, path: str, body: bytes = b"", /, **headers: str) -> tuple[HTTPResponse, str]:
         """Return a response and its body."""
         with self.connect() as connection:
-            connection.sendall(request(path, **headers))
+            connection.sendall(request(path, body, **headers))
             with HTTPResponse(connection) as response:
                 response.begin()
                 return response, response.read().decode()
 
 
-def request(path: str, **headers: str) -> bytes:
-    """Return a request; an underscore in the name of a header stands for a hyphen."""
+def request(path: str, body: bytes = b"", /, **headers: str) -> bytes:
+    """Return a request, a POST when there is a body; an underscore in the name of a header stands for a hyphen."""
     fields = {"Host": "test", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    return "\r\n".join(
-        [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
-    ).encode()
+    if body:
+        fields["Content-Length"] = str(len(body))
+    head = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
+    return "\r\n".join([*head, "", ""]).encode() + body
 
 
 def upgrade(path: str) -> bytes:

@@ -11,7 +11,7 @@ prepare()
 
 from fastapi import FastAPI, Request, Response
 
-from service_runtime import server
+from service_runtime import middleware, server
 from service_runtime.probes import probes
 from service_runtime.settings import ServerSettings, load
 
@@ -35,6 +35,11 @@ async def own_id(response: Response) -> None:
     response.headers["X-Request-ID"] = "own"
 
 
+@app.post("/upload")
+async def upload(request: Request) -> int:
+    return sum([len(chunk) async for chunk in request.stream()])
+
+
 @app.get("/sleep/{seconds}")
 async def sleep(seconds: float) -> None:
     await asyncio.sleep(seconds)
@@ -50,5 +55,6 @@ async def broken() -> None:
     raise RuntimeError("broken")
 
 
+middleware.ROOM = int(os.environ.get("TEST_ROOM", middleware.ROOM))
 server.LINGER = float(os.environ.get("TEST_LINGER", server.LINGER))
 server.serve(app, load(ServerSettings))

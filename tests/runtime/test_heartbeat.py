@@ -1,11 +1,13 @@
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from service_runtime import heartbeat
 from service_runtime.heartbeat import Heartbeat, check
+from tests.runtime.processes import Process
 
 
 def test_a_late_heartbeat_is_unhealthy_until_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,6 +39,12 @@ def test_no_heartbeat_or_a_broken_one_is_unhealthy() -> None:
     assert check()[1].startswith("no heartbeat: ")
     heartbeat.HEARTBEAT.write_text("x")
     assert check() == (False, "no heartbeat: could not convert string to float: 'x'")
+
+
+def test_its_check_loads_little_since_it_runs_all_the_time(start: Callable[..., Process]) -> None:
+    loads = "import sys, pathlib; bare = {*sys.modules}"
+    process = start("-c", f"{loads}; import service_runtime.heartbeat; print(*{{*sys.modules}} - bare)")
+    assert set(process.communicate()[0].split()) == {"service_runtime", "service_runtime.heartbeat"}
 
 
 def test_a_place_that_cannot_be_written_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,3 +75,23 @@ def test_an_id_that_could_do_harm_is_not_taken_over(serve: Callable[..., Service
 def test_the_id_that_the_service_itself_gives_stays(serve: Callable[..., Service]) -> None:
     response, _ = serve(SERVICE).call("/own-id")
     assert response.headers.get_all("x-request-id") == ["own"]
+
+
+FORM = "multipart/form-data; boundary=x"
+
+
+def test_an_upload_without_room_is_refused_and_the_log_names_the_folder(
+    serve: Callable[..., Service], tmp_path: Path
+) -> None:
+    service = serve(SERVICE, TEST_ROOM=str(2**62))
+    assert service.call("/upload", bytes(3_000_000), Content_Type=FORM)[0].status == 507
+    # What is not a large form is kept in memory.
+    assert service.call("/upload", bytes(1000), Content_Type=FORM)[1] == "1000"
+    assert service.call("/upload", bytes(3_000_000), Content_Type="image/png")[1] == "3000000"
+    service.process.terminate()
+    [error] = [line for line in service.process.result().logs if line["level"] == "ERROR"]
+    assert error["message"] == f"no room for an upload in {tmp_path}: give it more space"
+
+
+def test_an_upload_with_room_is_taken(serve: Callable[..., Service]) -> None:
+    assert serve(SERVICE).call("/upload", bytes(3_000_000), Content_Type=FORM)[1] == "3000000"

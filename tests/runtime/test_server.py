@@ -93,6 +93,19 @@ def test_a_request_that_takes_too_long_is_cut_off(serve: Callable[..., Service])
     assert line["requests"] == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_an_idle_service_hardly_wakes_up(serve: Callable[..., Service]) -> None:
+    """uvicorn's own loop does ten times a second."""
+    status = Path(f"/proc/{serve(SLOW_SERVICE).process.pid}/status")
+
+    def wakes() -> int:
+        return int(re.findall(r"^voluntary_ctxt_switches:\s*(\d+)", status.read_text(), re.MULTILINE)[0])
+
+    before, begin = wakes(), time.monotonic()
+    time.sleep(3)
+    assert wakes() - before < 5 * (time.monotonic() - begin)
+
+
 def test_a_load_balancer_has_the_delay_to_see_the_stop(serve: Callable[..., Service]) -> None:
     service = serve(SLOW_SERVICE, SHUTDOWN_DELAY="3600")
     service.process.terminate()

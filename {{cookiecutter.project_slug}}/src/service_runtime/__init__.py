@@ -18,9 +18,6 @@ And a worker these:
     python -m service_runtime.heartbeat   the image's health check
 """
 
-from service_runtime.init import fork_below_init
-from service_runtime.stop import stop
-
 
 def prepare() -> None:
     """Get this process ready to be a service. Call it before anything heavy is imported.
@@ -28,9 +25,14 @@ def prepare() -> None:
     As PID 1 it forks: see `init`. From then on SIGTERM and SIGINT ask for a stop, and every log line, warning and
     uncaught exception is a JSON object on stdout.
     """
+    # None at the top: the health check would import them, every few seconds. And not in one place: what is imported
+    # before the fork stays in the init's memory, and a signal that comes before `listen` is not heard.
+    from service_runtime.init import fork_below_init
+
     fork_below_init()
+    from service_runtime.stop import stop
+
     stop.listen()
-    # Not at the top: the init would keep it in memory, and a signal that comes during the import would not be heard.
     from service_runtime import logs
 
     logs.configure()

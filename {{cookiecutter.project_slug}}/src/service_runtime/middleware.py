@@ -1,8 +1,11 @@
 """What happens to every request around the application. Each function returns an ASGI application around another."""
 
+import logging
 import os
 import re
+import tempfile
 
+from fastapi import HTTPException, status
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service_runtime import logs
@@ -11,6 +14,12 @@ from service_runtime.stop import stop
 REQUEST_ID = b"x-request-id"
 # What may be taken over from a client: long enough for any tracing system.
 SAFE_ID = re.compile(rb"[\w.:/+=-]{1,128}")
+
+# Bytes: up to the first, a form stays in memory; the second must be free in the folder for temporary files.
+IN_MEMORY = 2**20
+ROOM = 2**20
+
+logger = logging.getLogger(__name__)
 
 
 def closing(app: ASGIApp) -> ASGIApp:
@@ -64,3 +73,37 @@ def published_below(root_path: str, app: ASGIApp) -> ASGIApp:
         await app(scope, receive, send)
 
     return wrapped
+
+
+def with_room_for_uploads(app: ASGIApp) -> ASGIApp:
+    """Return `app` with 507 for an upload that fills the folder for temporary files: /tmp, which may be small.
+
+    By itself, FastAPI blames the client for a form that can't be stored, with 400.
+    """
+    folder = tempfile.gettempdir()
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        received = 0
+
+        async def receive_with_room() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > IN_MEMORY and (free := _free(folder)) < ROOM:
+                logger.error("no room for an upload in %s: give it more space", folder, extra={"free": free})
+                raise HTTPException(status.HTTP_507_INSUFFICIENT_STORAGE, "no room for the upload")
+            return message
+
+        is_form = any(
+            name == b"content-type" and value.startswith(b"multipart/form-data")
+            for name, value in scope.get("headers", ())
+        )
+        await app(scope, receive_with_room if is_form else receive, send)
+
+    return wrapped
+
+
+def _free(folder: str) -> int:
+    """Return how many bytes can still be written in `folder`."""
+    space = os.statvfs(folder)
+    return space.f_bavail * space.f_frsize

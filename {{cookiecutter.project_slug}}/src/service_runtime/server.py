@@ -21,7 +21,7 @@ import uvloop
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service_runtime.middleware import closing, identified, published_below
+from service_runtime.middleware import closing, identified, published_below, with_room_for_uploads
 from service_runtime.probes import is_worth_logging
 from service_runtime.settings import ServerSettings
 from service_runtime.stop import stop
@@ -48,7 +48,7 @@ def serve(app: ASGIApp, settings: ServerSettings) -> None:
     """
     settings.apply()
     logging.getLogger("uvicorn.access").addFilter(is_worth_logging)
-    streams = Streams(closing(identified(published_below(settings.root_path, app))))
+    streams = Streams(closing(identified(published_below(settings.root_path, with_room_for_uploads(app)))))
     config = uvicorn.Config(
         streams,
         host=settings.host,

@@ -143,11 +143,12 @@ class Image:
         arguments = ["--detach", "--label", LABEL, *self.settings, *options, *(command or [self.name])]
         container = Container(self, output("run", *arguments).strip())
         try:
-            while time.monotonic() < begin + self.terms["start-seconds"] + PATIENCE and container.state("Running"):
-                if container.healthy():
-                    container.start = time.monotonic() - begin
+            while not container.healthy():
+                if not container.state("Running") or time.monotonic() > begin + self.terms["start-seconds"] + PATIENCE:
                     break
                 time.sleep(0.3)
+            else:
+                container.start = time.monotonic() - begin
             if container.start is None and (missing := self.asked["missing"]):
                 pytest.skip(f"{', '.join(missing)}: no value")
             yield container
@@ -167,8 +168,8 @@ class Image:
     @property
     def secrets(self) -> dict[str, str]:
         """The variables of secret settings, and two that no service knows, with the values they are given."""
-        names = [*self.asked["secrets"], "API_TOKEN", "DATABASE_PASSWORD"]
-        return {name: self.terms["settings"].get(name, CANARY) for name in names}
+        known = [name for name in self.asked["secrets"] if name not in self.asked["missing"]]
+        return {name: self.terms["settings"].get(name, CANARY) for name in [*known, "API_TOKEN", "DATABASE_PASSWORD"]}
 
     @cached_property
     def files(self) -> dict[str, File]:
