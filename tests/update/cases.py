@@ -48,6 +48,13 @@ def dependency_beside(project: Path) -> None:
     path.write_text(re.sub(r'(    "cherry>=.",\n)', r'\1    "cumin>=1",\n', path.read_text()))
 
 
+def ignored_beside(project: Path) -> None:
+    """Where version 2 adds a line, and above one that version 3 changes."""
+    path = project / ".gitignore"
+    text = re.sub(r"(\*.te?mp\n)", r"*.own\n\1", path.read_text())
+    path.write_text(text.replace("*.bak\n", "*.bak\n*.last\n"))
+
+
 def deleted(project: Path) -> None:
     (project / "docker/settings.conf").unlink()
 
@@ -125,6 +132,11 @@ def other_dependency(project: Path) -> None:
     path.write_text(re.sub(r"cherry>=.", "cherry>=7", path.read_text()))
 
 
+def other_ignored(project: Path) -> None:
+    path = project / ".gitignore"
+    path.write_text(re.sub(r"\*.te?mp\n", "*.ours\n", path.read_text()))
+
+
 def other_new_file(project: Path) -> None:
     (project / "docker/new.conf").write_text("ours, and another\n")
 
@@ -197,6 +209,7 @@ CLEAN = [
     Case(dependency),
     Case(dependency, shallow),
     Case(dependency_beside, cruft=False),
+    Case(ignored_beside, cruft=False),
     Case(deleted),
     Case(moved, cruft=False),
     Case(moved, squashed, cruft=False),
@@ -225,5 +238,6 @@ CONFLICTS = [
     Case(edits_what_goes, conflicts={"docker/old.conf": ("no longer old", "")}, cruft=False),
     Case(reformatted_all_over, conflicts={"tools/build.py": ("\treturn 2", "    return 20")}),
     Case(other_dependency, conflicts={"pyproject.toml": ("cherry>=7", "cherry>=2")}),
+    Case(other_ignored, conflicts={".gitignore": ("*.ours", "*.temp")}),
     Case(other_binary, conflicts={"docker/logo.bin": ("", "")}),
 ]

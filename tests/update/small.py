@@ -76,6 +76,7 @@ def fourth():
 """
 NUMBERS = "".join(f"number {n}\n" for n in range(1, 21))
 FIRST = {
+    ".gitignore": "*.log\n*.tmp\n*.bak\n",
     "README.md": README,
     "pyproject.toml": PYPROJECT,
     "poetry.lock": "lock 1\n",
@@ -134,6 +135,7 @@ class SmallTemplate:
         self.edit("src/runtime/init.py", "return 1", "return 10")
         self.edit("src/{{cookiecutter.slug}}/app.py", "1", "2")
         self.edit("poetry.lock", "1", "2")
+        self.edit(".gitignore", "*.bak\n", "*.bak\n*.new\n")
         self.write("docker/new.conf", "new in version 2\n")
         (self.project / "docker/logo.bin").write_bytes(LOGO + b"\0second")
         self.publish("v2", "`make up`")
@@ -147,6 +149,7 @@ class SmallTemplate:
         self.edit("tools/build.py", "return 2", "return 20")
         (self.project / "tools/build.py").chmod(0o755)
         self.edit("src/runtime/init.py", "return 2", "return 20")
+        self.edit(".gitignore", "*.tmp\n", "*.temp\n")
         self.write("src/runtime/stop.py", "STOP = 3\n")
         (self.project / "docker/old.conf").unlink()
         (self.project / "docker/renamed.conf").rename(self.project / "tools/renamed.conf")

@@ -69,7 +69,7 @@ def render(lineage: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 
 
 def work(project: Path) -> None:
-    """What a team does in a year; it can be done to every version."""
+    """What a team does in a year; it can be done to every version. A conflict here is one that teams would have."""
     (project / PACKAGE / "orders.py").write_text('"""Orders."""\n\nOPEN = 1\n')
     (project / "tests/test_orders.py").write_text("def test_orders() -> None:\n    assert True\n")
     (project / "src/orders_client").mkdir()
@@ -82,7 +82,7 @@ def work(project: Path) -> None:
     edit(project / "Makefile", "types: install", "migrate: ## Migrate the database\n\t./migrate\n\ntypes: install")
     (project / "docker/apt-runtime.txt").write_text("# What the service needs.\nlibpq5\n")
     edit(project / "compose.yaml", "services:\n", "services:\n  database:\n    image: postgres:18\n\n")
-    edit(project / ".gitignore", ".tools/\n", "/data/\n.tools/\n")
+    edit(project / ".gitignore", "never committed.\n", "never committed.\n/data/\n")
     (project / "migrations").mkdir()
     (project / "migrations/1.sql").write_text("create table orders ();\n")
     (project / "poetry.lock").write_text("# locked by the team\n")

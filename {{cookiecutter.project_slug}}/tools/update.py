@@ -336,30 +336,37 @@ def team_paths(project: Project, old: Render, new: Render, trees: tuple[Tree, Tr
 HUNK = re.compile(
     r"^<<<<<<< yours\n(.*?)^\|{7} [^\n]*\n(.*?)^=======\n(.*?)^>>>>>>> template\n", re.MULTILINE | re.DOTALL
 )
-# A line of a list in pyproject.toml: a requirement, or a rule of a linter.
-ITEM = re.compile(r'\s*"([A-Za-z0-9][\w.-]*)[^"]*",\s*')
+# Files that are lists, or hold some, with one item on a line: what names an item in its line.
+LISTS = {
+    PYPROJECT: re.compile(r'\s*"([A-Za-z0-9][\w.-]*)[^"]*",\s*'),  # a requirement, or a rule of a linter
+    ".gitignore": re.compile(r"(.+)\n"),
+    "docker/apt-build.txt": re.compile(r"(.+)\n"),
+    "docker/apt-runtime.txt": re.compile(r"(.+)\n"),
+}
 
 
-def items(text: str) -> dict[str, str] | None:
+def items(text: str, item: re.Pattern[str]) -> dict[str, str] | None:
     """Return name -> line of a list that has one item on a line; None for any other text."""
     found = {}
     for line in text.splitlines(keepends=True):
-        item = ITEM.fullmatch(line)
-        if not item or item[1] in found:
+        name = item.fullmatch(line)
+        if not name or name[1] in found:
             return None
-        found[item[1]] = line
+        found[name[1]] = line
     return found
 
 
-def merged_items(yours: str, base: str, template: str) -> str | None:
-    """Return three versions of a part of a list merged item by item, None where that is not clear.
+def merged_items(versions: Iterable[str], item: re.Pattern[str]) -> str | None:
+    """Return a part of a list merged item by item, from the team's, the old and the new version; None if not clear.
 
     Git sees a conflict when one side changes a line and the other adds one next to it.
     """
-    lists = [items(text) for text in (yours, base, template)]
+    lists = [items(text, item) for text in versions]
     if None in lists:
         return None
     ours, old, theirs = (found or {} for found in lists)
+    if old.keys() - ours.keys() - theirs.keys() and ours.keys() - old.keys() != theirs.keys() - old.keys():
+        return None  # both have put something in the place of the same item, and not the same
     kept: dict[str, str | None] = {}
     for name in ours.keys() | old.keys() | theirs.keys():
         mine, before, new = ours.get(name), old.get(name), theirs.get(name)
@@ -374,17 +381,18 @@ def merged_items(yours: str, base: str, template: str) -> str | None:
     return "".join(kept[name] or "" for name in order)
 
 
-def merged_lists(text: str) -> str | None:
-    """Return a pyproject.toml with every conflict in it merged item by item; None if one of them is no such list."""
-    found = HUNK.findall(text)
-    parts = [merged_items(*hunk) for hunk in found]
-    if not found or None in parts:
+def merged_lists(path: str, text: str) -> str | None:
+    """Return the file `path` with every conflict in it merged item by item; None if one of them is in no such list."""
+    hunks = HUNK.findall(text)
+    parts = [merged_items(hunk, LISTS[path]) for hunk in hunks]
+    if not hunks or None in parts:
         return None
     merged = HUNK.sub(lambda _: str(parts.pop(0)), text)
-    try:
-        tomllib.loads(merged)
-    except tomllib.TOMLDecodeError:
-        return None
+    if path == PYPROJECT:
+        try:
+            tomllib.loads(merged)
+        except tomllib.TOMLDecodeError:
+            return None
     return merged
 
 
@@ -479,12 +487,12 @@ def settled(merge: Merge, workshop: Workshop) -> tuple[Merge, list[str]]:
     gone = sorted(path for path, stages in merge.stages.items() if stages.keys() == {"1", "3"})
     tree = without(merge.tree, set(gone))
     stages = {path: stages for path, stages in merge.stages.items() if path not in gone}
-    if stages.get(PYPROJECT, {}).keys() == {"1", "2", "3"}:
-        mode, object_id = tree[PYPROJECT]
-        text = merged_lists(workshop.git("cat-file", "blob", object_id))
+    for path in LISTS.keys() & stages.keys():
+        mode, object_id = tree[path]
+        text = merged_lists(path, workshop.git("cat-file", "blob", object_id))
         if text is not None:
-            tree[PYPROJECT] = (mode, workshop.blob(text))
-            del stages[PYPROJECT]
+            tree[path] = (mode, workshop.blob(text))
+            del stages[path]
     return Merge(tree, stages, merge.reasons), gone
 
 
