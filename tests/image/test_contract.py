@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import signal
 import subprocess
 import sys
@@ -34,7 +35,7 @@ SERVER: dict[str, list[str]] = {
     "packages: every file as in its wheel's RECORD": [f"RUN echo >>$(echo {SITE}/pydantic/py.typed)"],
     "bytecode: that of the sources": [patch(f"{RUNTIME}/__init__.py", "What a service", "All a service", "STALE=1")],
     "labels: true to the project": ["LABEL org.opencontainers.image.version=9.9.9"],
-    "size: within the budget": ["RUN mkdir -p /srv && head -c 2000000 /dev/zero >/srv/big # mirror.py apt"],
+    "size: within the budget": ["RUN mkdir -p /srv && head -c 3000000 /dev/zero >/srv/big # build.base"],
     "start: healthy in time": [f'HEALTHCHECK --interval=9s CMD ["{PYTHON}", "-m", "{RUNTIME}.healthcheck"]'],
     "start: read-only, no capability or new privilege": [
         "RUN mkdir -p /srv && chmod 777 /srv",
@@ -66,7 +67,7 @@ SERVER: dict[str, list[str]] = {
         patch(f"{RUNTIME}/stop.py", "signal.SIGINT, self._receive", "signal.SIGINT, signal.SIG_DFL")
     ],
     "stop: every request is answered": [
-        patch(f"{RUNTIME}/server.py", '(b"connection", b"close")', '(b"x-ending", b"true")')
+        patch(f"{RUNTIME}/middleware.py", '(b"connection", b"close")', '(b"x-ending", b"true")')
     ],
     "stop: /readyz goes false first": [patch(f"{RUNTIME}/probes.py", "if stop.requested:", "if False:")],
     "stop: a second signal ends it at once": [patch(f"{RUNTIME}/stop.py", "os._exit(128 + number)", "return")],
@@ -172,6 +173,12 @@ def test_says_what_grew(build: Build, engine: Engine, tmp_path: Path) -> None:
     found = red(table(judge(project, broken(engine, image, tmp_path, line), "-k", "size:")))
     assert found["size: within the budget"].startswith("venv ")
     assert "(largest: whale 30.0; " in found["size: within the budget"]
+
+
+def test_weighs_debian_packages(build: Build) -> None:
+    project, image = build("file")
+    found = red(table(judge(project, image, "-k", "size:")))
+    assert re.match(r"debian \d\d\.\d of 2 MB", found["size: within the budget"])
 
 
 # --- what a project says about itself ---
