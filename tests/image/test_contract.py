@@ -181,6 +181,15 @@ def test_weighs_debian_packages(build: Build) -> None:
     assert re.match(r"debian \d\d\.\d of 2 MB", found["size: within the budget"])
 
 
+def test_service_that_never_stops(build: Build, engine: Engine, tmp_path: Path) -> None:
+    project, image = build()
+    deaf = broken(
+        engine, image, tmp_path, patch(f"{RUNTIME}/stop.py", "if self.requested:", "return\n        if False:")
+    )
+    rows = table(judge(project, deaf, "-k", "second"))
+    assert red(rows) == {"stop: a second signal ends it at once": "no end after 30 s"}
+
+
 # --- what a project says about itself ---
 
 
@@ -316,7 +325,7 @@ def test_exception_of_nothing(project: Project, build: Build, line: str, message
 
 
 def test_what_can_not_be_examined(project: Project, build: Build, tmp_path: Path) -> None:
-    hint = "Run this in the project's folder, after `make image`, with an engine: "
+    hint = "Run this in the project's folder, after `make image`; "
     elsewhere = run(
         *COMMAND, "x", cwd=tmp_path, env={**ENVIRONMENT, "PYTHONPATH": str(project.path / "tools")}, check=False
     )

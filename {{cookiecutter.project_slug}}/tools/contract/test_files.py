@@ -160,14 +160,8 @@ def test_labels(image: Image) -> str:
         "version": re.escape(versions(image).get(canonicalize_name(project["name"]), "")),  # when it is dynamic
     }
     want = {name: f"({pattern})?" for name, pattern in patterns.items()}
-    for name, key in {
-        "title": "name",
-        "description": "description",
-        "version": "version",
-        "licenses": "license",
-    }.items():
-        if key in project:
-            want[name] = re.escape(project[key])
+    exact = {"title": "name", "description": "description", "version": "version", "licenses": "license"}
+    want |= {name: re.escape(project[key]) for name, key in exact.items() if key in project}
     labels = image.config.get("Labels") or {}
     have = {name: labels.get(f"org.opencontainers.image.{name}", "none") for name in want}
     none_of([f"{name} is {have[name]!r}" for name in want if not re.fullmatch(want[name], have[name])])
