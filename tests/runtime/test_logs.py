@@ -21,6 +21,17 @@ def test_a_log_line_is_one_json_object(capsys: pytest.CaptureFixture[str]) -> No
     assert abs(datetime.now(UTC) - time) < timedelta(minutes=5)
 
 
+def test_a_log_line_has_the_id_of_the_request_in_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure()
+    token = logs.request_id.set("7")
+    logging.getLogger("shop").info("in hand")
+    logs.request_id.reset(token)
+    logging.getLogger("shop").info("over")
+    in_hand, over = logged(capsys.readouterr().out)
+    assert in_hand["request_id"] == "7"
+    assert "request_id" not in over
+
+
 def test_a_traceback_stays_inside_its_object(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure()
     try:

@@ -32,6 +32,21 @@ def test_settings_take_effect(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("allowed", "proxies"),
+    [
+        ("", [""]),
+        ("*", ["*"]),
+        ("10.1.2.3, fd00::/8", ["10.1.2.3/32", "fd00::/8", "::ffff:10.1.2.3/128"]),
+    ],
+)
+def test_proxies_are_known_by_the_addresses_that_sockets_show(
+    allowed: str, proxies: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", allowed)
+    assert load(ServerSettings).proxies() == proxies
+
+
+@pytest.mark.parametrize(
     ("kind", "name", "value"),
     [
         (Settings, "LOG_LEVEL", "loud"),
