@@ -126,13 +126,8 @@ def test_a_service_type_that_is_not_declared_is_refused(tmp_path: Path) -> None:
     assert not list(out.iterdir())
 
 
-# Words that mean something else there: the library, and in the contract an image without a port, whatever its type.
-OTHER_MEANINGS = {
-    f"{TEMPLATE.name}/tools/build/imports.py": "fastapi",
-    "scripts/docs.py": "fastapi",
-    f"{TEMPLATE.name}/tools/contract/plugin.py": "worker",
-    f"{TEMPLATE.name}/tools/contract/test_stop.py": "worker",
-}
+# The library, whatever the type of the service is.
+OTHER_MEANINGS = {f"{TEMPLATE.name}/tools/build/imports.py": "fastapi"}
 
 
 def test_nothing_but_its_declaration_tells_service_types_apart() -> None:
