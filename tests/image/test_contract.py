@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 import signal
 import subprocess
 import sys
@@ -34,7 +35,7 @@ SERVER: dict[str, list[str]] = {
     "packages: every file as in its wheel's RECORD": [f"RUN echo >>$(echo {SITE}/pydantic/py.typed)"],
     "bytecode: that of the sources": [patch(f"{RUNTIME}/__init__.py", "What a service", "All a service", "STALE=1")],
     "labels: true to the project": ["LABEL org.opencontainers.image.version=9.9.9"],
-    "size: within the budget": ["RUN mkdir -p /srv && head -c 2000000 /dev/zero >/srv/big # mirror.py apt"],
+    "size: within the budget": ["RUN mkdir -p /srv && head -c 3000000 /dev/zero >/srv/big # build.base"],
     "start: healthy in time": [f'HEALTHCHECK --interval=9s CMD ["{PYTHON}", "-m", "{RUNTIME}.healthcheck"]'],
     "start: read-only, no capability or new privilege": [
         "RUN mkdir -p /srv && chmod 777 /srv",
@@ -66,7 +67,7 @@ SERVER: dict[str, list[str]] = {
         patch(f"{RUNTIME}/stop.py", "signal.SIGINT, self._receive", "signal.SIGINT, signal.SIG_DFL")
     ],
     "stop: every request is answered": [
-        patch(f"{RUNTIME}/server.py", '(b"connection", b"close")', '(b"x-ending", b"true")')
+        patch(f"{RUNTIME}/middleware.py", '(b"connection", b"close")', '(b"x-ending", b"true")')
     ],
     "stop: /readyz goes false first": [patch(f"{RUNTIME}/probes.py", "if stop.requested:", "if False:")],
     "stop: a second signal ends it at once": [patch(f"{RUNTIME}/stop.py", "os._exit(128 + number)", "return")],
@@ -172,6 +173,21 @@ def test_says_what_grew(build: Build, engine: Engine, tmp_path: Path) -> None:
     found = red(table(judge(project, broken(engine, image, tmp_path, line), "-k", "size:")))
     assert found["size: within the budget"].startswith("venv ")
     assert "(largest: whale 30.0; " in found["size: within the budget"]
+
+
+def test_weighs_debian_packages(build: Build) -> None:
+    project, image = build("file")
+    found = red(table(judge(project, image, "-k", "size:")))
+    assert re.match(r"debian \d\d\.\d of 2 MB", found["size: within the budget"])
+
+
+def test_service_that_never_stops(build: Build, engine: Engine, tmp_path: Path) -> None:
+    project, image = build()
+    deaf = broken(
+        engine, image, tmp_path, patch(f"{RUNTIME}/stop.py", "if self.requested:", "return\n        if False:")
+    )
+    rows = table(judge(project, deaf, "-k", "second"))
+    assert red(rows) == {"stop: a second signal ends it at once": "no end after 30 s"}
 
 
 # --- what a project says about itself ---
@@ -309,7 +325,7 @@ def test_exception_of_nothing(project: Project, build: Build, line: str, message
 
 
 def test_what_can_not_be_examined(project: Project, build: Build, tmp_path: Path) -> None:
-    hint = "Run this in the project's folder, after `make image`, with an engine: "
+    hint = "Run this in the project's folder, after `make image`; "
     elsewhere = run(
         *COMMAND, "x", cwd=tmp_path, env={**ENVIRONMENT, "PYTHONPATH": str(project.path / "tools")}, check=False
     )

@@ -3,8 +3,10 @@
 They run twice: here, by this repository's Python, and by that of every rendered project (test_quality.py).
 """
 
+import contextlib
 import logging
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -18,11 +20,13 @@ from service_runtime.stop import stop
 from tests.runtime.processes import Process
 from tests.runtime.services import Service
 
-# A rendered project has the modules of its service type only.
+# A rendered project has the modules of its service type only; test_<module>_*.py needs one.
 collect_ignore = [
-    f"test_{name}.py" for name in ("server", "streams", "middleware", "probes", "healthcheck", "loop", "heartbeat")
+    path.name
+    for path in Path(__file__).parent.glob("test_*.py")
+    if path.stem.split("_")[1] in ("server", "streams", "middleware", "probes", "healthcheck", "loop", "heartbeat")
+    and not find_spec(f"service_runtime.{path.stem.split('_')[1]}")
 ]
-collect_ignore = [name for name in collect_ignore if not find_spec(f"service_runtime.{name[5:-3]}")]
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +74,16 @@ def port() -> int:
 
 
 @pytest.fixture
-def serve(start: Callable[..., Process], port: int) -> Callable[..., Service]:
-    """Start the service that a file is, with environment variables."""
-    return lambda file, **environment: Service(start(file, PORT=str(port), **environment), port)
+def serve(start: Callable[..., Process], port: int) -> Iterator[Callable[..., Service]]:
+    """Start the service that a file is, with environment variables. It is not killed: its coverage counts."""
+    services: list[Service] = []
+
+    def serve(file: Path, **environment: str) -> Service:
+        services.append(Service(start(file, PORT=str(port), **environment), port))
+        return services[-1]
+
+    yield serve
+    for service in services:
+        service.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            service.process.communicate(timeout=10)

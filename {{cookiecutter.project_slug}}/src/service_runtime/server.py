@@ -11,7 +11,6 @@ import select
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 # uvicorn imports some by name only: here, they get bytecode in the image.
 import uvicorn
@@ -30,9 +29,6 @@ from service_runtime.streams import GRACE, Streams
 # When the service depends on `websockets`; uvicorn warns of a client that wants it otherwise.
 with contextlib.suppress(ImportError):
     import uvicorn.protocols.websockets.websockets_sansio_impl
-
-if TYPE_CHECKING:
-    from uvicorn.server import Protocols
 
 LINGER = 0.15  # seconds that an idle connection is kept after a stop, for a request that is on its way
 HANDSHAKE = 0.05  # seconds for a connection that is just being made
@@ -110,30 +106,26 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
 
-        # Those accepted last get their while, too; and the clients of WebSockets, to answer the close.
+        # Those accepted last get their while, too.
         await _wait(lambda: bool(connections or tasks), min(now() + LINGER, deadline))
         await ending
-        await _wait(lambda: bool(self._websockets()), min(now() + GRACE, deadline))
-        for websocket in self._websockets():
-            websocket.shutdown()
         await _wait(self._has_requests, deadline)
-        if connections or tasks:
+        if self._has_requests():
             self.cut_off = True
             logger.error("cut off", extra={"connections": len(connections), "requests": len(tasks)})
             for task in tasks:
                 task.cancel()
+        # What is left are WebSockets whose clients have not answered the close.
+        await _wait(lambda: bool(connections), now() + GRACE)
         await super().shutdown(sockets)
-
-    def _websockets(self) -> "list[Protocols]":
-        """Return the connections that have become WebSockets."""
-        return [found for found in self.server_state.connections if getattr(found, "handshake_complete", False)]
 
     def _has_requests(self) -> bool:
         """Close the idle connections; return whether there are others, or requests."""
-        for connection in list(self.server_state.connections):
-            if isinstance(connection, HttpToolsProtocol) and _is_idle(connection):
+        connections = [one for one in self.server_state.connections if isinstance(one, HttpToolsProtocol)]
+        for connection in connections:
+            if _is_idle(connection):
                 connection.shutdown()
-        return bool(self.server_state.connections or self.server_state.tasks)
+        return bool(connections or self.server_state.tasks)
 
 
 async def _stop_is_due() -> None:

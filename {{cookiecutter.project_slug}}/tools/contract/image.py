@@ -110,7 +110,7 @@ class Image:
             inspected = json.loads(output("image", "inspect", name))[0]
         except (Broken, OSError, tomllib.TOMLDecodeError) as error:
             hint = (
-                f"Run this in the project's folder, after `make image`, with an engine: {ENGINE}, or what DOCKER names."
+                f"Run this in the project's folder, after `make image`; {ENGINE}, or what DOCKER names, has to answer."
             )
             raise Unusable(f"{error}\n{hint}") from error
         self.settings = [f"--env={name}={value}" for name, value in self.terms["settings"].items()]
@@ -292,9 +292,12 @@ class Container:
     def kill(self, *signals: str) -> tuple[int, float]:
         """Send the signals, 0.2 s apart; return the exit status and the seconds from the last to the end."""
         with start("wait", self.id) as waiting:
-            for signal in signals:
-                time.sleep(0.2)  # before the first: until `wait` waits
-                engine("kill", "--signal", signal, self.id)  # fails when it has ended by itself
-            begin = time.monotonic()
-            code = int(waiting.communicate(timeout=2 * PATIENCE)[0] or -1)
-            return code, time.monotonic() - begin
+            try:
+                for signal in signals:
+                    time.sleep(0.2)  # before the first: until `wait` waits
+                    engine("kill", "--signal", signal, self.id)  # fails when it has ended by itself
+                begin = time.monotonic()
+                code = int(waiting.communicate(timeout=2 * PATIENCE)[0] or -1)
+                return code, time.monotonic() - begin
+            finally:
+                waiting.kill()
