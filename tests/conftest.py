@@ -46,7 +46,8 @@ def build(cookies_session: Any, engine: Engine) -> Build:
     built: dict[str, tuple[Project, str]] = {}
 
     def build(*packages: str, **answers: str) -> tuple[Project, str]:
-        engine.need(answers.get("python_version", CHOICES["python_version"][0]))
+        answers = {name: offered[0] for name, offered in CHOICES.items()} | answers
+        engine.need(answers["python_version"])
         key = json.dumps([packages, answers], sort_keys=True)
         if key not in built:
             project = baked(cookies_session, answers)

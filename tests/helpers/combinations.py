@@ -42,7 +42,7 @@ def image(python: str, service: str, mirror: str, build_image: str) -> Answers:
     return dict(zip(list(CHOICES)[:4], (python, service, mirror, build_image), strict=True))
 
 
-# Every service type on every Python (a test checks that), and every pair of service type, mirror and build image.
+# Every service type on every Python, and every pair of service type, mirror and build image (a test checks that).
 IMAGES: list[Answers] = [
     image("3.14", "fastapi", "kakao", "slim"),
     image("3.14", "worker", "none", "full"),

@@ -1,9 +1,12 @@
 """What this machine has: Pythons, and the lab or not."""
 
+import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -40,6 +43,14 @@ def unavailable(message: str) -> NoReturn:
     if os.environ.get("REQUIRE_ENGINE") == "1":
         pytest.fail(message)
     pytest.skip(message)
+
+
+@contextmanager
+def alone(what: str) -> Iterator[None]:
+    """Let no other test that names the same thing run meanwhile, in whichever process."""
+    with (Path(tempfile.gettempdir()) / f"service-template-{what}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def index_environment() -> dict[str, str]:

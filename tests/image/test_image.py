@@ -1,19 +1,14 @@
-"""Real images of rendered projects: built, started, called, stopped, on a real engine."""
+"""An image as a user meets it: started, called, stopped, asked for another module. The rest is in test_contract.py."""
 
 import pytest
 
-from tests.helpers.combinations import CHOICES, IMAGES, Answers, identify
+from tests.helpers.combinations import CHOICES
 from tests.helpers.engine import PYTHON, Build, Engine, live
 
 
-def test_list_covers_every_python_and_service_type() -> None:
-    have = {(answers["python_version"], answers["service_type"]) for answers in IMAGES}
-    assert have == {(v, s) for v in CHOICES["python_version"] for s in CHOICES["service_type"]}
-
-
-@pytest.mark.parametrize("answers", IMAGES, ids=identify)
-def test_build_start_call_stop(build: Build, engine: Engine, answers: Answers) -> None:
-    project, image = build(**answers)
+@pytest.mark.parametrize("service", CHOICES["service_type"])
+def test_start_call_stop(build: Build, engine: Engine, service: str) -> None:
+    project, image = build(service_type=service)
     container = live(engine, image)
     assert engine.logged(container)
     assert "usage: python -m json.tool" in engine.docker("run", "--rm", image, "json.tool", "--help").stdout

@@ -29,6 +29,8 @@ BRIDGE = "172.31.240.0/24"
 PACKAGES = [f"packages-{layer}" for layer in LAYERS]
 DOWNLOADS = ("--no-cache-filter", ",".join(["tools", "base", *PACKAGES]))
 
+FALLBACK_OFF = ("--build-arg", "MIRROR_FALLBACK=0")
+
 
 def fresh() -> str:
     """Return the name of a project that has no download in a cache yet."""
@@ -70,14 +72,17 @@ def test_packages_come_from_the_chosen_mirror(bake: Bake, engine: Engine, mirror
         assert [line for line in asked if re.search("/pydantic[-_]core", line)], place
 
 
-def test_no_mirror_means_no_request_to_it(bake: Bake, engine: Engine) -> None:
-    # The name leads nowhere: a request to it would fail, and the build with it.
-    project = bake(mirror="none", project_slug=fresh())
-    flags, engine.build_flags = engine.build_flags, ("--network", "host") if lab() else ()
-    try:
-        _, done = engine.build(project, *DOWNLOADS, "--build-arg", "MIRROR_FALLBACK=0")
-    finally:
-        engine.build_flags = flags
+@pytest.fixture
+def without_mirror(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the mirror's name lead nowhere: a request to it would fail, and the build with it."""
+    monkeypatch.setattr(engine, "build_flags", ("--network", "host") if lab() else ())
+
+
+@pytest.mark.parametrize("chosen", CHOICES["mirror"])
+@pytest.mark.usefixtures("without_mirror")
+def test_no_mirror_means_no_request_to_it(bake: Bake, engine: Engine, chosen: str) -> None:
+    off = [] if chosen == "none" else to(None)
+    _, done = engine.build(bake(mirror=chosen, project_slug=fresh()), *DOWNLOADS, *off, *FALLBACK_OFF)
     assert "mirror:" not in done.stderr
 
 
@@ -91,18 +96,13 @@ def test_buildah_builds_a_project_without_a_mirror(bake: Bake, engine: Engine) -
     run(podman, "build", "--target", "tools", *engine.build_flags, "--build-arg", suite, project.path)
 
 
-def test_build_arguments_turn_it_on_off_and_elsewhere(bake: Bake, engine: Engine, mirror: Unruly) -> None:
-    for chosen in CHOICES["mirror"]:
-        project = bake(mirror=chosen, project_slug=fresh())
-        before = Path(lab()["LAB_MIRROR_LOG"]).read_text().count('"pip/')
-        engine.build(project, "--target", "packages", *DOWNLOADS, *to(mirror, MIRROR_FALLBACK="0"))
-        for name in ("poetry_core", "pydantic_core"):
-            assert [path for path in mirror.requests if f"/{name}-" in path], chosen
-        mirror.requests.clear()
-        project = bake(mirror=chosen, project_slug=fresh())
-        engine.build(project, "--target", "packages", *DOWNLOADS, *to(None))
-        assert not mirror.requests
-        assert Path(lab()["LAB_MIRROR_LOG"]).read_text().count('"pip/') == before, "asked the mirror of the project"
+@pytest.mark.parametrize("chosen", CHOICES["mirror"])
+@pytest.mark.usefixtures("without_mirror")
+def test_build_arguments_lead_elsewhere(bake: Bake, engine: Engine, mirror: Unruly, chosen: str) -> None:
+    project = bake(mirror=chosen, project_slug=fresh())
+    engine.build(project, "--target", "packages", *DOWNLOADS, *to(mirror), *FALLBACK_OFF)
+    for name in ("poetry_core", "pydantic_core"):
+        assert [path for path in mirror.requests if f"/{name}-" in path]
 
 
 @pytest.mark.quick

@@ -30,7 +30,7 @@ def test_nothing_happens_without_being_pid_1(start: Callable[..., Process]) -> N
         ("sys.exit(3)", 3),
         ("signal.raise_signal(signal.SIGKILL)", 137),
         # Many short sleeps: a signal that comes just before a sleep begins does not end that sleep.
-        ("os.kill(os.getppid(), signal.SIGTERM); [time.sleep(0.05) for _ in range(100)]", 7),
+        ("os.kill(os.getppid(), signal.SIGTERM); [time.sleep(0.05) for _ in range(1200)]", 7),
     ],
 )
 def test_the_init_forwards_signals_and_ends_as_its_child_does(
@@ -41,7 +41,7 @@ def test_the_init_forwards_signals_and_ends_as_its_child_does(
 
 def test_the_init_reaps_orphans_and_leaves_exit_statuses_alone(start: Callable[..., Process]) -> None:
     own = "print(other.pid, flush=True); print(subprocess.call('exit 5', shell=True), flush=True)"
-    process = start("-c", SCRIPT + own + "; time.sleep(5)")
+    process = start("-c", SCRIPT + own + "; time.sleep(60)")
     orphan = int(process.read_line())
     assert process.read_line() == "5"
     wait_for(lambda: not exists(orphan))

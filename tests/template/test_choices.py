@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 import pytest
 
-from tests.helpers.combinations import CHOICES, DECLARED, MUST_WORK, ROOT
+from tests.helpers.combinations import CHOICES, DECLARED, IMAGES, MUST_WORK, ROOT
 from tests.helpers.project import run
 
 pytestmark = pytest.mark.quick
@@ -126,16 +126,13 @@ def test_a_service_type_that_is_not_declared_is_refused(tmp_path: Path) -> None:
     assert not list(out.iterdir())
 
 
-# Words that mean something else there: the library, and in the contract an image without a port, whatever its type.
-OTHER_MEANINGS = {
-    f"{TEMPLATE.name}/tools/build/imports.py": "fastapi",
-    "scripts/docs.py": "fastapi",
-    f"{TEMPLATE.name}/tools/contract/plugin.py": "worker",
-    f"{TEMPLATE.name}/tools/contract/test_stop.py": "worker",
-}
+# The library, whatever the type of the service is.
+OTHER_MEANINGS = {f"{TEMPLATE.name}/tools/build/imports.py": "fastapi"}
 
 
 def test_nothing_but_its_declaration_tells_service_types_apart() -> None:
+    for file, word in OTHER_MEANINGS.items():
+        assert word in read(file), f"{file} does not name {word!r} any more"
     own = {file.replace("PACKAGE", "{{cookiecutter.package_name}}") for d in services().values() for file in d["files"]}
     for file in tracked():
         if file.removeprefix(f"{TEMPLATE.name}/") in own or file == "templates/services.jinja":
@@ -158,6 +155,14 @@ def test_combinations_cover_every_pair_of_values() -> None:
         wanted = itertools.product(CHOICES[one], CHOICES[other])
         missing += [f"{one}={pair[0]} with {other}={pair[1]}" for pair in wanted if pair not in have]
     assert not missing, "tests/helpers/combinations.py: no row of MUST_WORK has\n    " + "\n    ".join(missing)
+
+
+def test_images_cover_every_python_and_service_type() -> None:
+    have = {(answers["python_version"], answers["service_type"]) for answers in IMAGES}
+    assert have == {(v, s) for v in CHOICES["python_version"] for s in CHOICES["service_type"]}
+    for one, other in itertools.combinations(("service_type", "mirror", "build_image"), 2):
+        wanted = set(itertools.product(CHOICES[one], CHOICES[other]))
+        assert wanted == {(answers[one], answers[other]) for answers in IMAGES}, f"IMAGES: {one} x {other}"
 
 
 def test_first_combination_is_the_default() -> None:
