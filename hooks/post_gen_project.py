@@ -17,6 +17,7 @@ ANSWERS = json.loads({{cookiecutter | tojson | tojson}})  # type: ignore[arg-typ
 # What each answer brings along: a file or folder here is deleted unless one of its answers was chosen.
 ONLY_FOR = {
     ".github": ("ci", {"github"}),
+    ".gitlab": ("ci", {"gitlab"}),
     ".gitlab-ci.yml": ("ci", {"gitlab"}),
     "tools/pins/build-backends.txt": ("build_image", {"full"}),
 }

@@ -9,12 +9,19 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.combinations import CHOICES
+from tests.helpers.combinations import CHOICES, ROOT
 from tests.helpers.engine import Build, Engine
 from tests.helpers.machine import lab, unavailable
 from tests.helpers.project import Bake, Project, baked, run
 from tests.helpers.repository import template_repository
 from tests.lab.engine import containerd_host, network
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests/runtime as quick: that room knows no marks, since rendered projects run it, too."""
+    for item in items:
+        if item.path.is_relative_to(ROOT / "tests/runtime"):
+            item.add_marker(pytest.mark.quick)
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ import json
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from email.message import Message
+from typing import Any
 
 import pytest
 
@@ -26,22 +28,30 @@ class Registry:
 
     address: str
 
+    def get(self, path: str, accept: str = "*/*") -> tuple[Any, Message]:
+        """Return what the registry says below /v2/, decoded from JSON, and the headers of its answer."""
+        request = urllib.request.Request(f"http://{self.address}/v2/{path}", headers={"Accept": accept})
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer), answer.headers
+
     def digests(self, repository: str) -> dict[str, str]:
         """Return the tags of a repository with the digest of each; none when there is no such repository."""
-        base = f"http://{self.address}/v2/{repository}"
         try:
-            with urllib.request.urlopen(f"{base}/tags/list") as answer:
-                tags = json.load(answer)["tags"] or []
+            tags = self.get(f"{repository}/tags/list")[0]["tags"] or []
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return {}
             raise
-        found = {}
-        for tag in tags:
-            request = urllib.request.Request(f"{base}/manifests/{tag}", headers={"Accept": ", ".join(MANIFESTS)})
-            with urllib.request.urlopen(request) as answer:
-                found[tag] = answer.headers["Docker-Content-Digest"]
-        return found
+        manifests = {tag: self.get(f"{repository}/manifests/{tag}", ", ".join(MANIFESTS)) for tag in tags}
+        return {tag: headers["Docker-Content-Digest"] for tag, (_, headers) in manifests.items()}
+
+    def labels(self, repository: str, digest: str) -> dict[str, str]:
+        """Return the labels of the image `digest`, or of its first platform."""
+        manifest, _ = self.get(f"{repository}/manifests/{digest}", ", ".join(MANIFESTS))
+        if "manifests" in manifest:
+            return self.labels(repository, manifest["manifests"][0]["digest"])
+        config, _ = self.get(f"{repository}/blobs/{manifest['config']['digest']}")
+        return dict(config["config"]["Labels"])
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ USER, PASSWORD = "unruly-reader", "correct-horse-battery"
 
 @dataclass
 class Tool:
-    """pip, uv or Poetry on this machine, run as `tools/build/mirror.py index` in a project."""
+    """pip, uv or Poetry, run as `mirror.py index` of a project on this machine; or packages.py, beside that."""
 
     name: str
     project: Project
@@ -34,13 +34,17 @@ class Tool:
         return {path.name for place in ("site", "venvs") for path in self.folder.glob(f"{place}/**/annotated_types*")}
 
     def command(self) -> list[str]:
+        if self.name == "packages":
+            script = [sys.executable, "-m", "build.packages", "wheels"]
+            return [*script, *(str(self.folder / name) for name in ("list.txt", "site/packages", "files"))]
         target = self.folder / "site" / self.name
         checked = ["--no-deps", "--require-hashes", "--target", str(target), "-r", str(self.folder / "wanted.txt")]
-        return {
+        commands = {
             "pip": [sys.executable, "-m", "pip", "install", "-q", "--no-cache-dir", "--only-binary", ":all:", *checked],
             "uv": ["uv", "pip", "install", "-q", "--no-cache", "--no-build", "--python", sys.executable, *checked],
             "poetry": ["poetry", "sync", "--no-root"],
-        }[self.name]
+        }
+        return [sys.executable, str(self.project.path / "tools/build/mirror.py"), "index", *commands[self.name]]
 
     def __call__(self, url: str | None, **env: str) -> Run:
         """Install PACKAGE from the index `url` (None: as the project's own files say)."""
@@ -53,11 +57,11 @@ class Tool:
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "POETRY_VIRTUALENVS_PATH": str(self.folder / "venvs"),
             "POETRY_CACHE_DIR": str(self.folder / "cache"),
+            "PYTHONPATH": str(self.project.path / "tools"),
             **({} if url is None else {"PYPI_MIRROR": url}),
             **env,
         }
-        mirror = self.project.path / "tools/build/mirror.py"
-        return run(sys.executable, mirror, "index", *self.command(), cwd=self.folder, env=env, check=False)
+        return run(*self.command(), cwd=self.folder, env=env, check=False)
 
 
 def lines(done: Run, *words: str) -> list[str]:

@@ -101,7 +101,12 @@ def relock(project: Project) -> None:
     run(*POETRY, "lock", cwd=project.path, env={"POETRY_PYPI_MIRROR_URL": index_environment()["PYPI_MIRROR"]})
 
 
-def lock_script(project: Project) -> Run:
-    """Run tools/build/lock.py in the project's folder, where it leaves wanted.txt and metadata/."""
-    command = (sys.executable, project.path / "tools/build/lock.py", "wanted.txt", "metadata")
-    return run(*command, cwd=project.path, check=False)
+def build_script(project: Project, name: str, *arguments: str | Path, cwd: Path, **env: str) -> Run:
+    """Run a script in tools/build as the Dockerfile does, on this machine."""
+    env = {"PYTHONPATH": str(project.path / "tools"), **env}
+    return run(sys.executable, "-m", f"build.{name}", *arguments, cwd=cwd, env=env, check=False)
+
+
+def lock_script(project: Project, *options: str) -> Run:
+    """Run lock.py in the project's folder, where it leaves lock/."""
+    return build_script(project, "lock", "lock", *options, cwd=project.path)

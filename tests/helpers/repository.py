@@ -8,13 +8,18 @@ from tests.helpers.combinations import ROOT, Answers
 from tests.helpers.project import run
 
 
-def template_repository(folder: Path) -> Path:
-    """Return a git repository, made in `folder`, that holds this template as it is in the work tree."""
+def copy_template(folder: Path) -> None:
+    """Copy this template into `folder`, as it is in the work tree."""
     listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout.splitlines()
     for name in listed:
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+
+
+def template_repository(folder: Path) -> Path:
+    """Return a git repository, made in `folder`, that holds this template as it is in the work tree."""
+    copy_template(folder)
     run("git", "init", "--quiet", folder)
     commit(folder, "first")
     return folder
@@ -42,10 +47,10 @@ def append(path: Path, text: str) -> None:
 
 
 def edit(path: Path, old: str, new: str) -> None:
-    """Replace `old` by `new` in a file that must hold it."""
-    text = path.read_text()
-    assert old in text, f"{path} does not hold {old!r}"
-    path.write_text(text.replace(old, new))
+    """Replace `old` by `new` in a file that must hold it; line endings stay as they are."""
+    content = path.read_bytes()
+    assert old.encode() in content, f"{path} does not hold {old!r}"
+    path.write_bytes(content.replace(old.encode(), new.encode()))
 
 
 def changed(project: Path) -> set[str]:

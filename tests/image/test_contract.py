@@ -2,9 +2,12 @@
 
 import itertools
 import math
+import re
 import signal
 import subprocess
+import sys
 import time
+import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +35,7 @@ SERVER: dict[str, list[str]] = {
     "packages: every file as in its wheel's RECORD": [f"RUN echo >>$(echo {SITE}/pydantic/py.typed)"],
     "bytecode: that of the sources": [patch(f"{RUNTIME}/__init__.py", "What a service", "All a service", "STALE=1")],
     "labels: true to the project": ["LABEL org.opencontainers.image.version=9.9.9"],
-    "size: within the budget": ["RUN mkdir -p /srv && head -c 2000000 /dev/zero >/srv/big # mirror.py apt"],
+    "size: within the budget": ["RUN mkdir -p /srv && head -c 3000000 /dev/zero >/srv/big # build.base"],
     "start: healthy in time": [f'HEALTHCHECK --interval=9s CMD ["{PYTHON}", "-m", "{RUNTIME}.healthcheck"]'],
     "start: read-only, no capability or new privilege": [
         "RUN mkdir -p /srv && chmod 777 /srv",
@@ -41,7 +44,7 @@ SERVER: dict[str, list[str]] = {
     "start: as any user": ["RUN chgrp 10001 /app/lib/* && chmod o= /app/lib/*"],
     "start: without a network": [patch(APP, "", 'import os; os.stat("/sys/class/net/eth0")')],
     "start: within limits": [patch(APP, "", 'HOG = b"x" * 200_000_000')],
-    "start: compiles nothing": ["RUN rm /app/bytecode/app/lib/*/probes.*.pyc"],
+    "start: compiles nothing": ["RUN rm /app/bytecode/app/lib/*_service/settings.*.pyc"],
     "settings: a wrong one ends it with one line": [patch(f"{RUNTIME}/settings.py", "sys.exit(2)", "sys.exit(1)")],
     "settings: honours PORT": [patch(f"{RUNTIME}/server.py", "port=settings.port", "port=8000")],
     "ready: /readyz and /healthz answer 200": [
@@ -55,23 +58,32 @@ SERVER: dict[str, list[str]] = {
     "processes: no zombie stays": [
         patch(f"{RUNTIME}/init.py", "os.waitpid(-1, os.WNOHANG)", "os.waitpid(child, os.WNOHANG)")
     ],
-    "logs: a JSON object per line, at once": [patch(APP, "", 'print("hello")')],
+    "logs: a JSON object per line, at once": [patch(APP, "app = FastAPI()", 'print("hello"); app = FastAPI()')],
     "logs: a traceback inside its object": [patch(f"{RUNTIME}/logs.py", "sys.excepthook = _log_uncaught", "pass")],
-    "logs: no secret": [patch(APP, "", 'import logging, os; logging.info("%s", dict(os.environ))')],
+    "logs: no secret": [
+        patch(APP, "    return app", '    import logging, os; logging.info("%s", dict(os.environ)); return app')
+    ],
     "stop: idle, status 0 within 1 s": [
         patch(f"{RUNTIME}/stop.py", "signal.SIGINT, self._receive", "signal.SIGINT, signal.SIG_DFL")
     ],
     "stop: every request is answered": [
-        patch(f"{RUNTIME}/server.py", '(b"connection", b"close")', '(b"x-ending", b"true")')
+        patch(f"{RUNTIME}/middleware.py", '(b"connection", b"close")', '(b"x-ending", b"true")')
     ],
     "stop: /readyz goes false first": [patch(f"{RUNTIME}/probes.py", "if stop.requested:", "if False:")],
     "stop: a second signal ends it at once": [patch(f"{RUNTIME}/stop.py", "os._exit(128 + number)", "return")],
 }
 # Those that a worker has alone, or that look elsewhere there.
 WORKER: dict[str, list[str]] = {
-    # Less than the job takes, much more than what lies between two signals.
+    # It loses patience, but not before a second signal can come.
     "stop: the job in hand is finished or given back": [
-        patch(f"{RUNTIME}/loop.py", "    settings.apply()\n", "    settings.apply()\n    stop.timeout = 1\n")
+        patch(f"{RUNTIME}/loop.py", "    heartbeat = ", "    asked = []\n    heartbeat = "),
+        patch(
+            f"{RUNTIME}/loop.py",
+            "        return not stop.requested",
+            "        asked.append(stop.requested)\n"
+            "        return sys.exit() if sum(asked) > 40 else not stop.requested",
+        ),
+        patch(f"{RUNTIME}/loop.py", "import logging\n", "import logging\nimport sys\n"),
     ],
     "health: a hanging service is unhealthy": [patch(f"{RUNTIME}/heartbeat.py", "return left >= 0,", "return True,")],
     "settings: a wrong one ends it with one line": [patch(f"{RUNTIME}/settings.py", "sys.exit(2)", "sys.exit(1)")],
@@ -161,6 +173,21 @@ def test_says_what_grew(build: Build, engine: Engine, tmp_path: Path) -> None:
     found = red(table(judge(project, broken(engine, image, tmp_path, line), "-k", "size:")))
     assert found["size: within the budget"].startswith("venv ")
     assert "(largest: whale 30.0; " in found["size: within the budget"]
+
+
+def test_weighs_debian_packages(build: Build) -> None:
+    project, image = build("file")
+    found = red(table(judge(project, image, "-k", "size:")))
+    assert re.match(r"debian \d\d\.\d of 2 MB", found["size: within the budget"])
+
+
+def test_service_that_never_stops(build: Build, engine: Engine, tmp_path: Path) -> None:
+    project, image = build()
+    deaf = broken(
+        engine, image, tmp_path, patch(f"{RUNTIME}/stop.py", "if self.requested:", "return\n        if False:")
+    )
+    rows = table(judge(project, deaf, "-k", "second"))
+    assert red(rows) == {"stop: a second signal ends it at once": "no end after 30 s"}
 
 
 # --- what a project says about itself ---
@@ -298,7 +325,7 @@ def test_exception_of_nothing(project: Project, build: Build, line: str, message
 
 
 def test_what_can_not_be_examined(project: Project, build: Build, tmp_path: Path) -> None:
-    hint = "Run this in the project's folder, after `make image`, with an engine: "
+    hint = "Run this in the project's folder, after `make image`; "
     elsewhere = run(
         *COMMAND, "x", cwd=tmp_path, env={**ENVIRONMENT, "PYTHONPATH": str(project.path / "tools")}, check=False
     )
@@ -320,23 +347,29 @@ def test_what_can_not_be_examined(project: Project, build: Build, tmp_path: Path
 
 # --- points of a team's own ---
 
-OWN = """
+OWN = """\
 import pytest
 
+from contract.image import Image
+
+
 @pytest.mark.point("greeting: knows names", fix="app.py: the route /greeting")
-def test_greeting(image):
+def test_greeting(image: Image) -> str:
     with image.running() as container:
         assert container.get(8000, "/greeting?name=you") == [200]
         assert container.get(8000, "/nowhere") == [404]
     return "200"
+"""
+WRONG = """
 
 @pytest.mark.point("greeting: is everywhere", fix="app.py: a route for all")
-def test_nowhere(image):
+def test_nowhere(image: Image) -> None:
     with image.running() as container:
         assert container.get(8000, "/nowhere") == [200]
 
+
 @pytest.mark.parametrize("word", ["one", "two"])
-def test_wrong(image, word):
+def test_wrong(word: str) -> None:
     assert word == "one"
     raise KeyError("image")
 """
@@ -344,7 +377,7 @@ def test_wrong(image, word):
 
 def test_own_points(project: Project, build: Build) -> None:
     image = build()[1]
-    project.write("tests/image/test_greeting.py", OWN)
+    project.write("tests/image/test_greeting.py", OWN + WRONG)
     assert table(judge(project, image, "-k", "user: or greeting")) == {
         "user: a number, not root": ("held", "10001:10001", ""),
         "greeting: knows names": ("held", "200", ""),
@@ -362,6 +395,22 @@ def test_own_points(project: Project, build: Build) -> None:
     done = judge(project, image, "-k", "user:")
     assert done.returncode == 2
     assert "No module named 'nonsense'" in done.stderr
+
+
+def test_own_points_pass_the_project_s_own_checks(project: Project) -> None:
+    """And `make test` leaves them alone: it has no image."""
+    project.write("tests/image/test_greeting.py", OWN)
+    run("ruff", "check", ".", cwd=project.path)
+    run("ruff", "format", "--check", ".", cwd=project.path)
+    run("mypy", "tests/image", cwd=project.path)
+    addopts = tomllib.loads(project.read("pyproject.toml"))["tool"]["pytest"]["ini_options"]["addopts"].split()
+    options = [word for word in addopts if not word.startswith("--cov")]  # a plugin that is not installed here
+    command = (sys.executable, "-m", "pytest", "--override-ini=addopts=", "--collect-only", "--quiet", *options)
+    collected = run(*command, cwd=project.path, env={"PYTHONPATH": "src:tools"}).stdout
+    assert "test_app.py" in collected
+    assert "test_greeting.py" not in collected
+    project.write("tests/image/test_greeting.py", OWN.replace(" -> str", ""))
+    assert run("mypy", "tests/image", cwd=project.path, check=False).returncode == 1
 
 
 # A point that is late at first, and one that is judged beside it, in another file; `order` tells what came when.
@@ -423,7 +472,14 @@ def test_nothing_stays_behind_when_it_is_interrupted(build: Build, engine: Engin
     run_id = f"test-{number}-{time.time_ns()}"
     environment = {**ENVIRONMENT, "IMAGE_CONTRACT_RUN": run_id}
     command = ["env", *(f"{name}={value}" for name, value in environment.items()), *COMMAND, image, "-k", "stop:"]
-    with subprocess.Popen(command, cwd=project.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with subprocess.Popen(
+        command,
+        cwd=project.path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        # In a background job of a shell, where the tests may run, it would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         until(lambda: any(name.startswith("client-") for name in labelled(engine, run_id)))
         process.send_signal(number)
         process.communicate()

@@ -1,29 +1,49 @@
 """tools/build/lock.py, against Poetry's own export."""
 
 import re
+import sys
+import tomllib
 from collections.abc import Callable
 
 import pytest
+from packaging.markers import default_environment
 from packaging.requirements import Requirement
+from packaging.tags import compatible_tags, cpython_tags
+from poetry.packages.locker import Locker
 
+from build import lock
 from scripts.locks import POETRY
-from tests.helpers.combinations import CHOICES
+from tests.helpers.combinations import CHOICES, ROOT
 from tests.helpers.machine import index_environment
 from tests.helpers.project import Bake, Project, add_dependency, lock_script, relock, run
 
-Entries = dict[str, tuple[str, set[str], list[bool]]]
+TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
+MACHINES = ("x86_64", "aarch64")
 
 
-def entries(text: str, python: str) -> Entries:
-    """Return name -> version, hashes, and on which machines a requirements file wants the package."""
+def entries(text: str, python: str, machine: str) -> dict[str, tuple[str, set[str]]]:
+    """Return name -> version and hashes of what a requirements file wants on a machine."""
     found = {}
+    environment = {"python_version": python, "python_full_version": f"{python}.0", "platform_machine": machine}
     for line in re.sub(r"\\\n", " ", text).splitlines():
         wanted = Requirement(line.partition(" --hash=")[0])
-        version = {"python_version": python, "python_full_version": f"{python}.0"}
-        machines = [{**version, "platform_machine": name} for name in ("x86_64", "aarch64")]
-        applies = [wanted.marker is None or wanted.marker.evaluate(dict(machine)) for machine in machines]
-        found[wanted.name] = (str(wanted.specifier), set(re.findall(r"--hash=(\S+)", line)), applies)
-    return {name: entry for name, entry in found.items() if any(entry[2])}
+        if wanted.marker is None or wanted.marker.evaluate(dict(environment)):
+            found[wanted.name] = (str(wanted.specifier).removeprefix("=="), set(re.findall(r"--hash=(\S+)", line)))
+    return found
+
+
+def chosen(project: Project, machine: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """Return name -> the words of its line in a list of lock.py, the layer in front, as on another machine."""
+    python = project.answers["python_version"]
+    version = (int(python.split(".")[0]), int(python.split(".")[1]))
+    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(41, 16, -1)]
+    tags = [*cpython_tags(version, platforms=platforms), *compatible_tags(version, "cp314", platforms)]
+    environment = {**default_environment(), "python_version": python, "python_full_version": f"{python}.0"}
+    monkeypatch.setattr(lock, "sys_tags", lambda: tags)
+    monkeypatch.setattr(lock, "default_environment", lambda: {**environment, "platform_machine": machine})
+    locker = Locker(project.path / "poetry.lock", tomllib.loads(project.read("pyproject.toml")))
+    lists = lock.chosen(locker, build=False)
+    return {line.split()[0]: [layer, *line.split()] for layer, lines in lists.items() for line in lines}
 
 
 def as_rendered(_project: Project) -> None:
@@ -45,17 +65,71 @@ def with_extras(project: Project) -> None:
 
 @pytest.mark.parametrize("change", [pytest.param(as_rendered, marks=pytest.mark.quick), with_extras])
 @pytest.mark.parametrize("python", CHOICES["python_version"])
-def test_lock_is_read_as_poetry_export_reads_it(bake: Bake, python: str, change: Callable[[Project], None]) -> None:
+def test_lock_is_read_as_poetry_export_reads_it(
+    bake: Bake, monkeypatch: pytest.MonkeyPatch, python: str, change: Callable[[Project], None]
+) -> None:
     project = bake(python_version=python)
     change(project)
-    done = lock_script(project)
-    assert done.returncode == 0, done.stderr
     exported = run(*POETRY, "export", "--only", "main", cwd=project.path, env=index_environment()).stdout
-    wanted = entries(project.read("wanted.txt"), python)
-    assert wanted == entries(exported, python)
-    assert "orjson" not in project.read("wanted.txt")
-    assert ("tzdata" in wanted) == (change is with_extras)
-    assert all(hashes for _, hashes, _ in wanted.values())
+    for machine in MACHINES:
+        found, wanted = chosen(project, machine, monkeypatch), entries(exported, python, machine)
+        assert {name: words[2] for name, words in found.items()} == {
+            name: version for name, (version, _) in wanted.items()
+        }
+        assert all(words[4] in wanted[name][1] for name, words in found.items())
+        assert "orjson" not in found
+        assert ("tzdata" in found) == (change is with_extras and machine == "aarch64")
+        # Of its 100 wheels, the one for this Python and machine.
+        assert re.search(f"-cp{python.replace('.', '')}-manylinux.*_{machine}.*whl", found["pydantic-core"][3])
+
+
+@pytest.mark.quick
+def test_a_package_goes_into_a_layer_by_its_name_alone(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = bake()
+    all_of_it = chosen(project, "x86_64", monkeypatch)
+    assert len({words[0] for words in all_of_it.values()}) > 3
+    text = project.read("poetry.lock")
+    project.write("poetry.lock", re.sub(r'(?s)\[\[package\]\]\nname = "httptools".*?(?=\[\[package\]\])', "", text))
+    assert project.read("poetry.lock") != text
+    del all_of_it["httptools"]
+    assert chosen(project, "x86_64", monkeypatch) == all_of_it
+    # The Dockerfile has a stage for each layer, and none for a layer that there is not.
+    assert re.findall(r"(?m)^FROM tools AS packages-(\d+)$", project.read("Dockerfile")) == lock.LAYERS
+
+
+def test_a_package_without_a_wheel(bake: Bake) -> None:
+    project = bake(service_type="worker")
+    add_dependency(project, "docopt==0.6.2")  # published as a source archive only
+    relock(project)
+    done = lock_script(project)
+    assert done.returncode == 1
+    assert "docopt==0.6.2 has no wheel for this Python" in done.stderr
+    assert "answer build_image=full" in done.stderr
+    assert not (project.path / "lock").exists()
+    assert lock_script(project, "--build").returncode == 0
+    (line,) = project.read("lock/packages-built.txt").splitlines()
+    assert line.split()[:3] == ["docopt", "0.6.2", "docopt-0.6.2.tar.gz"]
+
+
+# Modules that a script of the image build imports, by the package that they are from.
+LOADED = """
+import sys
+from importlib.metadata import packages_distributions
+before = {*sys.modules}
+import build.lock, build.packages
+owners = packages_distributions()
+names = {name.partition(".")[0] for name in {*sys.modules} - before}
+print(*sorted({owner for name in names - {"build"} for owner in owners.get(name, ())}))
+"""
+
+
+@pytest.mark.quick
+def test_the_image_installs_what_the_scripts_import() -> None:
+    """Of 56 packages in Poetry's pins; when a new Poetry imports another one, the Dockerfile has to name it."""
+    named = re.search(r"sed -n '/\^\\\((\S+)\\\)==", (TEMPLATE / "Dockerfile").read_text(encoding="utf-8"))
+    assert named
+    loaded = run(sys.executable, "-c", LOADED, env={"PYTHONPATH": str(TEMPLATE / "tools")}).stdout.split()
+    assert loaded == sorted(named[1].split(r"\|"))
 
 
 LOCKS: dict[str, Callable[[str], str | None]] = {
@@ -83,7 +157,7 @@ def test_a_lock_that_can_not_be_installed_is_refused(bake: Bake, words: str) -> 
     assert done.returncode == 1
     assert words in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (project.path / "wanted.txt").exists()
+    assert not list(project.path.glob("lock/packages-*"))
 
 
 @pytest.mark.quick
@@ -99,7 +173,7 @@ def test_a_setting_that_the_image_would_ignore_is_refused(bake: Bake, setting: s
     done = lock_script(project)
     assert done.returncode == 1
     assert f"tool.poetry has {setting}, but the image takes src/ as it is" in done.stderr
-    assert not (project.path / "wanted.txt").exists()
+    assert not list(project.path.glob("lock/packages-*"))
 
 
 @pytest.mark.quick
@@ -127,7 +201,7 @@ def test_a_broken_pyproject_is_named(bake: Bake) -> None:
 def test_packages_of_another_index_name_it(bake: Bake) -> None:
     project = bake()
     source = '\n[package.source]\ntype = "legacy"\nurl = "https://pypi.example.com/simple"\nreference = "ours"\n'
-    project.write("poetry.lock", project.read("poetry.lock").replace("\n[metadata]", f"{source}\n[metadata]"))
+    project.replace("poetry.lock", "\n[metadata]", f"{source}\n[metadata]")
     assert lock_script(project).returncode == 0
-    lines = project.read("wanted.txt").splitlines()
-    assert [line for line in lines if "url" in line] == ["--extra-index-url https://pypi.example.com/simple"]
+    lines = [line for path in project.path.glob("lock/packages-*") for line in path.read_text().splitlines()]
+    assert [line.split()[4] for line in lines if "https:" in line] == ["https://pypi.example.com/simple"]

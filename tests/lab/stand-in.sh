@@ -17,7 +17,9 @@ for package in *.deb; do
   dpkg-deb -f "$package" Depends | tr , '\n' >>depends
 done
 apt-get -q -y --no-install-recommends satisfy "$(grep -vE '^$|python|-dev|media-types' depends | sort -u | paste -sd,)"
-cp "root/usr/bin/python$version" /usr/local/bin/
+# As in the official image, bin has next to nothing of the interpreter, which is a library there.
+cp "root/usr/bin/python$version" "/usr/local/lib/interpreter$version"
+ln -s "../lib/interpreter$version" "/usr/local/bin/python$version"
 cp -r root/usr/include /usr/local/
 cp -r "root/usr/lib/python$version" /usr/local/lib/
 cp -r root/usr/share/python-wheels /usr/share/

@@ -200,6 +200,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        if status == 200 and self.path.startswith("/pypi/packages/"):
+            self.send_header("Cache-Control", "max-age=31536000, immutable")  # as upstream says, and its mirrors repeat
         if status == 401:
             self.send_header("WWW-Authenticate", 'Basic realm="mirror"')
         self.end_headers()

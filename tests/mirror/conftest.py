@@ -62,6 +62,9 @@ def tool(bake: Bake, tmp_path: Path) -> Callable[[str], Tool]:
         locked = {package["name"]: package for package in tomllib.loads(project.read("poetry.lock"))["package"]}
         hashes = " ".join(f"--hash={file['hash']}" for file in locked[PACKAGE]["files"])
         (tmp_path / "wanted.txt").write_text(f"{PACKAGE}=={locked[PACKAGE]['version']} {hashes}\n")
+        (wheel,) = (file for file in locked[PACKAGE]["files"] if file["file"].endswith(".whl"))
+        words = [PACKAGE, locked[PACKAGE]["version"], wheel["file"], wheel["hash"]]
+        (tmp_path / "list.txt").write_text(" ".join(words) + "\n")
         if name == "poetry":
             (tmp_path / "pyproject.toml").write_text(
                 f'[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.11"\n'

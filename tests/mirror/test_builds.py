@@ -8,12 +8,14 @@ import re
 import subprocess
 import tarfile
 import tomllib
+import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from build.lock import LAYERS
 from tests.helpers.combinations import CHOICES, ROOT
 from tests.helpers.engine import Engine
 from tests.helpers.machine import lab, unavailable
@@ -24,8 +26,13 @@ from tests.lab.unruly import GOOD, STOWAWAY, Behaviour, Unruly
 
 GATEWAY = "172.31.240.1"  # this machine, as seen from the lab's containers
 BRIDGE = "172.31.240.0/24"
-COLD = ("--no-cache-filter", "tools,deps")
-FRESH_TOOLS = ("--no-cache-filter", "tools")
+PACKAGES = [f"packages-{layer}" for layer in LAYERS]
+DOWNLOADS = ("--no-cache-filter", ",".join(["tools", "base", *PACKAGES]))
+
+
+def fresh() -> str:
+    """Return the name of a project that has no download in a cache yet."""
+    return f"fresh-{uuid.uuid4().hex[:8]}"
 
 
 def to(mirror: Unruly | None, **more: str) -> list[str]:
@@ -54,20 +61,21 @@ class MirrorLog:
 
 
 def test_packages_come_from_the_chosen_mirror(bake: Bake, engine: Engine, mirror_log: MirrorLog) -> None:
-    project = bake(mirror="kakao")
-    _, done = engine.build(project, "--no-cache-filter", "tools,deps")
+    project = bake(mirror="kakao", project_slug=fresh())
+    _, done = engine.build(project, *DOWNLOADS)
     assert "failed" not in done.stderr
-    fetched = [line for line in mirror_log.requests() if "/pypi/packages/" in line]
-    assert any("/uv-" in line for line in fetched)
-    assert any("/uv-" not in line for line in mirror_log.requests() if "/pypi/simple/" in line)
+    for place in ("simple", "packages"):
+        asked = [line for line in mirror_log.requests() if f"/pypi/{place}/" in line]
+        assert [line for line in asked if re.search("/poetry[-_]core", line)], place
+        assert [line for line in asked if re.search("/pydantic[-_]core", line)], place
 
 
 def test_no_mirror_means_no_request_to_it(bake: Bake, engine: Engine) -> None:
     # The name leads nowhere: a request to it would fail, and the build with it.
-    project = bake(mirror="none")
+    project = bake(mirror="none", project_slug=fresh())
     flags, engine.build_flags = engine.build_flags, ("--network", "host") if lab() else ()
     try:
-        _, done = engine.build(project, "--no-cache-filter", "tools,deps", "--build-arg", "MIRROR_FALLBACK=0")
+        _, done = engine.build(project, *DOWNLOADS, "--build-arg", "MIRROR_FALLBACK=0")
     finally:
         engine.build_flags = flags
     assert "mirror:" not in done.stderr
@@ -85,12 +93,14 @@ def test_buildah_builds_a_project_without_a_mirror(bake: Bake, engine: Engine) -
 
 def test_build_arguments_turn_it_on_off_and_elsewhere(bake: Bake, engine: Engine, mirror: Unruly) -> None:
     for chosen in CHOICES["mirror"]:
-        project = bake(mirror=chosen)
+        project = bake(mirror=chosen, project_slug=fresh())
         before = Path(lab()["LAB_MIRROR_LOG"]).read_text().count('"pip/')
-        engine.build(project, *FRESH_TOOLS, *to(mirror, MIRROR_FALLBACK="0"))
-        assert [path for path in mirror.requests if "/uv-" in path], chosen
+        engine.build(project, "--target", "packages", *DOWNLOADS, *to(mirror, MIRROR_FALLBACK="0"))
+        for name in ("poetry_core", "pydantic_core"):
+            assert [path for path in mirror.requests if f"/{name}-" in path], chosen
         mirror.requests.clear()
-        engine.build(project, *FRESH_TOOLS, *to(None))
+        project = bake(mirror=chosen, project_slug=fresh())
+        engine.build(project, "--target", "packages", *DOWNLOADS, *to(None))
         assert not mirror.requests
         assert Path(lab()["LAB_MIRROR_LOG"]).read_text().count('"pip/') == before, "asked the mirror of the project"
 
@@ -125,48 +135,44 @@ def closed_network() -> Iterator[Callable[[], int]]:
 def test_upstream_unreachable(
     bake: Bake, engine: Engine, mirror: Unruly, closed_network: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = bake()
+    project = bake(project_slug=fresh())
     project.write("docker/apt-runtime.txt", "")
     address = mirror.pypi.replace(HOST, "unruly.test")
     # The containers' own network: from there the machine is reached, and nothing behind it.
     monkeypatch.setattr(engine, "build_flags", ("--add-host", f"unruly.test:{GATEWAY}"))
-    engine.build(project, *COLD, "--build-arg", f"PYPI_MIRROR={address}")
+    engine.build(project, *DOWNLOADS, "--build-arg", f"PYPI_MIRROR={address}")
     assert closed_network() == 0
     served = {path.rsplit("/", 1)[1].split("-")[0] for path in mirror.requests if path.endswith(".whl")}
     locked = {package["name"].replace("-", "_") for package in tomllib.loads(project.read("poetry.lock"))["package"]}
-    assert served >= {"uv", "poetry", "pydantic"}
+    assert served >= {"installer", "poetry", "pydantic"}
     assert served & locked
     # The rule does count: what asks upstream fails, and is seen.
-    _, done = engine.build(project, "--target", "tools", *COLD, "--build-arg", "PYPI_MIRROR=", check=False)
+    _, done = engine.build(project, "--target", "tools", *DOWNLOADS, "--build-arg", "PYPI_MIRROR=", check=False)
     assert done.returncode != 0
     assert closed_network() > 0
 
 
 def test_silent_mirror_costs_a_whole_build_half_a_minute_at_most(bake: Bake, engine: Engine, mirror: Unruly) -> None:
-    project = bake(service_type="worker")
+    project = bake(service_type="worker", project_slug=fresh())
     project.write("docker/apt-runtime.txt", "tree\n")
     mirror.behave = Behaviour(hang=True)
-    _, done = engine.build(project, "--no-cache-filter", "tools,deps,base", *to(mirror))
-    lost = re.findall(r"mirror: (\S+) failed .*no answer in (\d+) s.*trying again on upstream", done.stderr)
-    assert [url for url, _ in lost].count(mirror.pypi) == 3, done.stderr  # pip, uv twice
-    assert [url for url, _ in lost].count(mirror.debian) == 1, done.stderr  # in a stage of its own, beside those
-    # It was asked once for each of these lines, so the waits are all that was lost.
-    assert len(mirror.requests) == len(lost), mirror.requests
-    assert sum(int(seconds) for url, seconds in lost if url == mirror.pypi) <= 30
+    _, done = engine.build(project, *DOWNLOADS, *to(mirror))
+    stages = dict(re.findall(r"(?m)^#(\d+) \[([\w-]+) \d+/\d+\] RUN ", done.stderr))
+    lost = re.findall(r"#(\d+) .*mirror: (\S+) failed .*no answer in 7 s.*trying again on upstream", done.stderr)
+    waited = [(stages[number], url) for number, url in lost]
+    assert len({*waited}) == len(waited), "a stage has waited twice"
+    # 7 s for the tools, then 7 s for the packages: their layers do not wait for each other, nor does the base for any.
+    assert {stage for stage, url in waited if url == mirror.pypi} <= {"tools", *PACKAGES}
+    assert {stage for stage, url in waited if url == mirror.debian} == {"base"}
+    after = re.findall(r"(?m)^FROM tools AS (packages-\d)\nCOPY --from=lock .*\nRUN ", project.read("Dockerfile"))
+    assert after == PACKAGES
 
 
-@pytest.mark.parametrize(
-    ("stage", "file"),
-    [("tools", "uv-*.whl"), ("tools", "poetry_core-*.whl"), ("deps", FILE)],
-    ids=["build tool", "build tool of Poetry", "dependency"],
-)
-def test_altered_wheel_stops_the_build(bake: Bake, engine: Engine, mirror: Unruly, stage: str, file: str) -> None:
-    project = bake(service_type="worker", project_slug=f"altered-{file.partition('-')[0].replace('_', '-')}")
-    # A download cache of its own, so that the file is fetched.
-    project.write("Dockerfile", project.read("Dockerfile").replace("type=cache,", f"type=cache,id={project.path},"))
+@pytest.mark.parametrize("file", ["poetry_core-*.whl", FILE], ids=["build tool", "dependency"])
+def test_altered_wheel_stops_the_build(bake: Bake, engine: Engine, mirror: Unruly, file: str) -> None:
+    project = bake(service_type="worker", project_slug=fresh())
     mirror.behave = Behaviour(altered=file)
-    fresh = ("--no-cache-filter", stage)
-    tag, done = engine.build(project, *fresh, *to(mirror), check=False)
+    tag, done = engine.build(project, *DOWNLOADS, *to(mirror), check=False)
     assert done.returncode != 0
     assert lines(done, "STOP:", file.split("-")[0].replace("_", "-"))
     assert lines(done, "served by", mirror.pypi)
@@ -175,9 +181,9 @@ def test_altered_wheel_stops_the_build(bake: Bake, engine: Engine, mirror: Unrul
     assert not lines(done, "trying again")
     assert engine.docker("image", "inspect", tag, check=False).returncode != 0
     mirror.behave = GOOD  # the caches hold nothing of it
-    image, _ = engine.build(project, *fresh, *to(mirror, MIRROR_FALLBACK="0"), "--target", "deps")
-    found = ("run", "--rm", image, "find", "/opt", "/app", "-name", STOWAWAY)
-    assert engine.docker(*found, check=False).stdout == ""
+    image, _ = engine.build(project, *to(mirror, MIRROR_FALLBACK="0"))
+    found = ("run", "--rm", "--entrypoint", "find", image, "/app", "/usr/local/lib", "-name", STOWAWAY)
+    assert engine.docker(*found).stdout == ""
 
 
 def test_trusted_host_in_the_base_image_is_refused(bake: Bake, engine: Engine, mirror: Unruly) -> None:

@@ -1,4 +1,4 @@
-"""The mirror switch with one tool, pip, uv or Poetry, through tools/build/mirror.py as the Dockerfile calls it."""
+"""The mirror switch with one tool: pip, uv or Poetry through mirror.py in tools/build, and packages.py there."""
 
 import re
 import sys
@@ -32,6 +32,7 @@ BROKEN = {
 # A dead mirror is found out before any tool runs, so one tool will do.
 CASES = [("uv", case) for case in DEAD] + [(name, case) for case in BROKEN for name in ("pip", "uv")]
 CASES += [("poetry", "404 on one wheel"), ("poetry", "cut short")]
+CASES += [("packages", case) for case in (*DEAD, *BROKEN)]  # which asks for itself
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_without_fallback_fails_and_says_what_to_do(
 
 
 @pytest.mark.parametrize("lying", [False, True], ids=["honest page", "lying page"])
-@pytest.mark.parametrize("name", ["pip", "uv", "poetry"])
+@pytest.mark.parametrize("name", ["packages", "pip", "uv", "poetry"])
 def test_altered_wheel_is_an_incident(tool: Callable[[str], Tool], mirror: Unruly, name: str, lying: bool) -> None:
     mirror.behave = Behaviour(altered=FILE, lying=lying)
     installer = tool(name)
@@ -107,29 +108,24 @@ def installer_hashes(installer: Tool) -> str:
 def test_altered_build_backend_is_an_incident(bake: Bake, mirror: Unruly, tmp_path: Path) -> None:
     """A package without a wheel is built with a backend that is pinned as well, in the image that has a compiler."""
     project = bake(build_image="full", service_type="worker")
-    dockerfile = project.read("Dockerfile")
-    options = re.findall(r"uv pip sync .*? build-backends\.txt", dockerfile, re.S)
-    assert len(options) == 1
+    (options,) = re.findall(r"uv build [^;]*?(?= \|\| exit)", project.read("Dockerfile"))
     assert "build-backends" not in bake(build_image="slim").read("Dockerfile")
     page = mirror.fetch("/pypi/simple/docopt/")[2].decode()
-    digest = re.findall(r"docopt-0\.6\.2\.tar\.gz#sha256=(\w+)", page)[0]
-    wanted = tmp_path / "requirements.txt"
-    wanted.write_text(f"docopt==0.6.2 --hash=sha256:{digest}\n")
-    pins = project.path / "tools/pins/build-backends.txt"
-    paths = {"requirements.txt": str(wanted), "build-backends.txt": str(pins)}
-    command = [paths.get(word, word) for word in options[0].replace("\\\n", " ").split()] + ["--no-cache"]
-    run("uv", "venv", "-q", tmp_path / "venv")
+    (address,) = re.findall(r'"(/pypi/packages/[^"#]+/docopt-0\.6\.2\.tar\.gz)', page)
+    archive, wheels = tmp_path / "docopt-0.6.2.tar.gz", tmp_path / "wheels"
+    archive.write_bytes(mirror.fetch(address)[2])
+    paths = {'"$archive"': str(archive), "/wheels": str(wheels)}
+    command = [paths.get(word, word) for word in options.replace("\\\n", " ").split()] + ["--no-cache"]
     env = {"PYPI_MIRROR": mirror.pypi, "SSL_CERT_FILE": lab()["LAB_CA"], "MIRROR_FALLBACK": "0"}
-    env["VIRTUAL_ENV"] = str(tmp_path / "venv")
-    through = (sys.executable, project.path / "tools/build/mirror.py", "index", *command)
-    version = re.findall(r"(?m)^setuptools==(\S+)", pins.read_text())[0]
+    through = (sys.executable, "tools/build/mirror.py", "index", *command)
+    version = re.findall(r"(?m)^setuptools==(\S+)", project.read("tools/pins/build-backends.txt"))[0]
     mirror.behave = Behaviour(altered=f"setuptools-{version}-*.whl")
-    done = run(*through, env=env, check=False)
+    done = run(*through, cwd=project.path, env=env, check=False)
     assert done.returncode == 3, done.stderr
     assert lines(done, "STOP: setuptools==")
     mirror.behave = GOOD
-    run(*through, env=env)
-    assert list(tmp_path.glob("venv/lib/*/site-packages/docopt.py"))
+    run(*through, cwd=project.path, env=env)
+    assert [path.name for path in wheels.glob("*.whl")] == ["docopt-0.6.2-py2.py3-none-any.whl"]
 
 
 def test_altered_wheel_would_be_installed_without_hashes(mirror: Unruly, tmp_path: Path) -> None:
@@ -141,7 +137,7 @@ def test_altered_wheel_would_be_installed_without_hashes(mirror: Unruly, tmp_pat
 
 
 def test_plain_http_works_and_says_so(tool: Callable[[str], Tool], plain: Unruly) -> None:
-    for name in ("pip", "uv"):
+    for name in ("packages", "pip", "uv"):
         installer = tool(name)
         plain.behave = Behaviour(altered=FILE)
         assert installer(plain.pypi).returncode == 3
@@ -166,7 +162,7 @@ def test_plain_http_with_credentials_is_refused(tool: Callable[[str], Tool], pla
     assert installer(plain.pypi).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["pip", "uv", "poetry"])
+@pytest.mark.parametrize("name", ["packages", "pip", "uv", "poetry"])
 def test_credentials_from_netrc(tool: Callable[[str], Tool], mirror: Unruly, name: str) -> None:
     mirror.behave = Behaviour(credentials=f"{USER}:{PASSWORD}")
     installer = tool(name)

@@ -32,18 +32,19 @@ def test_settings_take_effect(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("allowed", "proxies"),
+    ("given", "believed"),
     [
         ("", [""]),
         ("*", ["*"]),
-        ("10.1.2.3, fd00::/8", ["10.1.2.3/32", "fd00::/8", "::ffff:10.1.2.3/128"]),
+        ("10.1.2.3, ::1", ["10.1.2.3/32", "::1/128", "::ffff:10.1.2.3/128"]),
+        ("10.8.0.0/16", ["10.8.0.0/16", "::ffff:10.8.0.0/112"]),
     ],
 )
-def test_proxies_are_known_by_the_addresses_that_sockets_show(
-    allowed: str, proxies: list[str], monkeypatch: pytest.MonkeyPatch
+def test_proxies_are_believed_over_ipv6_sockets_too(
+    monkeypatch: pytest.MonkeyPatch, given: str, believed: list[str]
 ) -> None:
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", allowed)
-    assert load(ServerSettings).proxies() == proxies
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", given)
+    assert load(ServerSettings).proxies() == believed
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,6 @@ from tests.helpers.combinations import MUST_WORK, Answers, identify
 from tests.helpers.project import run
 from tests.helpers.repository import append, changed, commit, create, edit
 
-pytestmark = pytest.mark.quick
-
 FOLDER = "{{cookiecutter.project_slug}}"
 
 

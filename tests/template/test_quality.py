@@ -23,6 +23,7 @@ RUNTIME_TESTS = (
     *("-m", "pytest", "-c", "tests/runtime/rendered.ini", "--confcutdir=tests/runtime", "--rootdir=tests/runtime"),
     *("-p", "no:cacheprovider", "tests/runtime"),
     *("--cov=service_runtime", "--cov-config=tests/runtime/coverage.ini", "--cov-fail-under=100"),
+    "--cov-report=term-missing",
 )
 every_service_type = pytest.mark.parametrize("service", CHOICES["service_type"])
 
@@ -68,6 +69,7 @@ def check_both(check: Callable[[], Run], runtime: Callable[[], Run]) -> None:
 def test_project_passes_its_own_checks(installed: Installed, version: str, service: str) -> None:
     project, env = installed(version, service)
     python = project.path / ".venv/bin/python"
+    # A file of its own: the project's tests write another one at the same time.
     coverage = {"COVERAGE_FILE": str(project.path / "runtime.coverage")}
     check_both(
         lambda: project.make("check", env=env),
@@ -93,7 +95,6 @@ def test_project_passes_its_own_checks_in_its_base_image(
     variables = index_environment() | {
         "POETRY_VIRTUALENVS_IN_PROJECT": "true",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "COVERAGE_FILE": str(project.path / "runtime.coverage"),
     }
 
     def shell(commands: str) -> Run:
@@ -109,11 +110,11 @@ def test_project_passes_its_own_checks_in_its_base_image(
         return project.make("--dry-run", name, "PYTHON=python3").stdout
 
     shell(target("install"))
+    coverage = f"COVERAGE_FILE={project.path}/runtime.coverage"
+    runtime = shlex.join(["env", coverage, f"{project.path}/.venv/bin/python", *RUNTIME_TESTS])
     check_both(
         lambda: shell(target("check")),
-        lambda: shell(
-            f"cd {shlex.quote(str(ROOT))}; {shlex.join([f'{project.path}/.venv/bin/python', *RUNTIME_TESTS])}"
-        ),
+        lambda: shell(f"cd {shlex.quote(str(ROOT))}; {runtime}"),
     )
 
 

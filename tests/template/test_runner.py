@@ -1,7 +1,6 @@
 """The test runner, `make test`: what it does without an engine, and that CI calls it."""
 
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,13 +15,11 @@ def test_ci_calls_the_test_command_of_the_readme() -> None:
         assert "make test" in (ROOT / file).read_text(), file
 
 
-def test_test_runner_says_what_it_does_without_an_engine(tmp_path: Path) -> None:
-    env = {
-        "PATH": f"{tmp_path}:/usr/bin:/bin",
-        "LAB": "0",
-        "REQUIRE_ENGINE": "1",
-        "DOCKER_HOST": "unix:///nowhere.sock",
-    }
+WITHOUT_ENGINE = {"PATH": "/usr/bin:/bin", "DOCKER_HOST": "unix:///nowhere.sock"}
+
+
+def test_test_runner_says_what_it_does_without_an_engine() -> None:
+    env = {**WITHOUT_ENGINE, "LAB": "0", "REQUIRE_ENGINE": "1"}
     chosen = ["tests/image/test_build.py::test_missing_lock_fails_in_plain_words", "-p", "no:cacheprovider"]
     done = run(sys.executable, "scripts/test.py", *chosen, cwd=ROOT, env=env, check=False)
     assert done.returncode == 1
@@ -30,3 +27,9 @@ def test_test_runner_says_what_it_does_without_an_engine(tmp_path: Path) -> None
     done = run(sys.executable, "scripts/test.py", *chosen, cwd=ROOT, env={**env, "REQUIRE_ENGINE": ""}, check=False)
     assert done.returncode == 0
     assert "1 skipped" in done.stdout
+
+
+def test_quick_tests_look_for_no_engine() -> None:
+    options = ("-m", "quick", "--collect-only", "tests/template/test_runner.py", "-p", "no:cacheprovider")
+    done = run(sys.executable, "scripts/test.py", *options, cwd=ROOT, env={**WITHOUT_ENGINE, "LAB": ""})
+    assert "no Docker engine answers" not in done.stdout

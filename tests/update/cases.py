@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.helpers.project import run
-from tests.update.projects import commit, edit
+from tests.helpers.repository import commit, edit
 from tests.update.small import LOGO, TEAM
 
 Edit = Callable[[Path], None]

@@ -9,7 +9,8 @@ import pytest
 
 from tests.helpers.combinations import ROOT
 from tests.helpers.project import Run, run
-from tests.update.projects import commit, new_repository
+from tests.helpers.repository import commit
+from tests.update.projects import new_repository
 from tests.update.small import SmallTemplate
 
 UPDATE = ROOT / "{{cookiecutter.project_slug}}/tools/update.py"

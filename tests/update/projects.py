@@ -1,10 +1,11 @@
-"""What tests of updates do with a project's folder: write, commit, copy, look at all that an update could touch."""
+"""What tests of updates do with a project's folder: make, copy, and look at all that an update could touch."""
 
 import json
 import shutil
 from pathlib import Path
 
 from tests.helpers.project import run
+from tests.helpers.repository import commit
 
 Files = dict[str, tuple[bytes, bool]]
 
@@ -19,24 +20,11 @@ def files(folder: Path) -> Files:
     return found
 
 
-def edit(path: Path, old: str, new: str) -> None:
-    """Replace `old` in a file that must hold it, once, and leave its line endings as they are."""
-    content = path.read_bytes()
-    assert old.encode() in content, f"{path} does not hold {old!r}"
-    path.write_bytes(content.replace(old.encode(), new.encode(), 1))
-
-
 def new_repository(folder: Path) -> None:
     """Make a git repository of a folder, with an identity of its own: a fixture may run before there is one."""
     run("git", "init", "--quiet", "--initial-branch=main", folder)
     run("git", "config", "user.name", "Tester", cwd=folder)
     run("git", "config", "user.email", "tester@example.com", cwd=folder)
-
-
-def commit(repository: Path, message: str) -> None:
-    """Commit everything."""
-    run("git", "add", "--all", cwd=repository)
-    run("git", "commit", "--quiet", "--message", message, cwd=repository)
 
 
 def copy(source: Path, target: Path) -> Path:

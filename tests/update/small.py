@@ -10,7 +10,8 @@ from pathlib import Path
 from cookiecutter.main import cookiecutter
 
 from tests.helpers.project import run
-from tests.update.projects import commit, edit, new_repository
+from tests.helpers.repository import commit, edit
+from tests.update.projects import new_repository
 
 FOLDER = "{{cookiecutter.slug}}"
 # What the template leaves to the team, as its pyproject.toml says.

@@ -10,9 +10,10 @@ import pytest
 
 from tests.helpers.combinations import ROOT
 from tests.helpers.project import Run, run
+from tests.helpers.repository import commit
 from tests.update.cases import CLEAN, CONFLICTS, Case
 from tests.update.conftest import Update
-from tests.update.projects import Files, commit, copy, files, unmerged
+from tests.update.projects import Files, copy, files, unmerged
 from tests.update.small import SmallTemplate
 
 Tool = Callable[[Path, str, Mapping[str, str]], Run]  # project, version to update to, answers to change

@@ -9,8 +9,9 @@ import pytest
 
 from tests.helpers.combinations import ROOT
 from tests.helpers.project import Run, run
+from tests.helpers.repository import commit, edit
 from tests.update.cases import cloned, code, notes, notes_nearby, other_line, shallow, squashed, year
-from tests.update.projects import commit, copy, edit, set_state
+from tests.update.projects import copy, set_state
 
 # How many repositories to try; 200 take a few minutes.
 SIZE = int(os.environ.get("FLEET", "10"))

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.project import run
+from tests.helpers.repository import commit, edit
 from tests.update.conftest import Update
-from tests.update.projects import commit, copy, edit, new_repository, set_state, state_of
+from tests.update.projects import copy, new_repository, set_state, state_of
 from tests.update.small import FOLDER, SmallTemplate
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.project import run
+from tests.helpers.repository import commit
 from tests.update.conftest import Update
-from tests.update.projects import commit, copy, new_repository, set_state, state_of
+from tests.update.projects import copy, new_repository, set_state, state_of
 
 Prepare = Callable[[Path], object]
 

@@ -1,7 +1,6 @@
 """This template itself: from before the house with owners to now, and from now to a version to come."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +8,9 @@ import pytest
 
 from tests.helpers.combinations import MUST_WORK, ROOT, Answers, identify
 from tests.helpers.project import run
+from tests.helpers.repository import commit, copy_template, edit
 from tests.update.conftest import Update
-from tests.update.projects import commit, copy, edit, files, new_repository, unmerged
+from tests.update.projects import copy, files, new_repository, unmerged
 
 FOLDER = "{{cookiecutter.project_slug}}"
 PACKAGE = "src/example_service"
@@ -26,10 +26,7 @@ def lineage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run("git", "pull", "--quiet", BEFORE, "before", cwd=template)
     run("git", "tag", "before", cwd=template)
     run("git", "rm", "-r", "--quiet", ".", cwd=template)
-    for name in run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).stdout.split("\0"):
-        if name and (ROOT / name).exists() and not name.startswith(("benchmarks/", "tests/")):
-            (template / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, template / name)
+    copy_template(template)
     commit(template, "as it is now")
     run("git", "tag", "now", cwd=template)
     later(template)
@@ -41,15 +38,15 @@ def lineage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def later(template: Path) -> None:
     """Fix something in every kind of place."""
     project = template / FOLDER
-    edit(project / "src/service_runtime/stop.py", '"""', '"""Fixed. ')
-    edit(project / "tools/build/mirror.py", '"""', '"""Fixed. ')
+    edit(project / "src/service_runtime/stop.py", "\nimport signal\n", "\nimport signal  # fixed\n")
+    edit(project / "tools/build/mirror.py", "\nimport ssl\n", "\nimport ssl  # fixed\n")
     (project / "tools/pins/uv.txt").rename(project / "tools/pins/uv-itself.txt")
     edit(project / "pyproject.toml", 'requires-poetry = ">=2.3.4,<3"', 'requires-poetry = ">=2.4,<3"')
     edit(project / "README.md", "## Updates from the template", "## Updates")
-    edit(project / "Dockerfile", "# ", "# Fixed. ")
+    edit(project / "Dockerfile", "\nUSER 10001:10001\n", "\nSTOPSIGNAL SIGTERM\nUSER 10001:10001\n")
     edit(project / "compose.yaml", "services:", "# Fixed.\nservices:")
     (project / "NEW.md").write_text("# New\n")
-    edit(project / "src/{{cookiecutter.package_name}}/__main__.py", '"""', '"""Fixed. ')
+    edit(project / "src/{{cookiecutter.package_name}}/__main__.py", '"""The', '"""Fixed: the')
     for lock in (template / "templates/locks").iterdir():
         lock.write_text(lock.read_text() + "# newer\n")
 
@@ -82,7 +79,7 @@ def work(project: Path) -> None:
     edit(project / "pyproject.toml", "dependencies = [\n", 'dependencies = [\n    "asyncpg>=0.31,<1",\n')
     edit(project / "pyproject.toml", '    "pydantic-settings', '    "orjson>=3,<4",\n    "pydantic-settings')
     edit(project / "pyproject.toml", "dev = [\n", 'dev = [\n    "freezegun>=1,<2",\n')
-    edit(project / "Makefile", "up: ## Build", "migrate: ## Migrate the database\n\t./migrate\n\nup: ## Build")
+    edit(project / "Makefile", "types: install", "migrate: ## Migrate the database\n\t./migrate\n\ntypes: install")
     (project / "docker/apt-runtime.txt").write_text("# What the service needs.\nlibpq5\n")
     edit(project / "compose.yaml", "services:\n", "services:\n  database:\n    image: postgres:18\n\n")
     edit(project / ".gitignore", ".tools/\n", "/data/\n.tools/\n")

@@ -9,7 +9,6 @@ Exit status: 0 when the image build could work, 1 when it could not. Times are s
 
 from __future__ import annotations
 
-import ensurepip
 import hashlib
 import html
 import json
@@ -58,13 +57,12 @@ class Report:
         self.fatal |= fatal
 
 
-def printed(*command: str, env: dict[str, str] | None = None) -> str:
+def printed(*command: str) -> str:
     """Return what `command` prints, stripped; empty when it fails or does not exist."""
     try:
         done = subprocess.run(  # noqa: S603 - commands of this file
             command,
             cwd=ROOT,
-            env={**os.environ, **(env or {})},
             capture_output=True,
             text=True,
             check=False,
@@ -84,19 +82,6 @@ def argument(name: str) -> str:
 def base_image() -> str:
     """Return the name of the image that is shipped upon."""
     return f"{argument('REGISTRY')}/python:{argument('PYTHON_VERSION')}-slim-{argument('DEBIAN_SUITE')}"
-
-
-def upstream_index() -> str:
-    """Return the package index that pip uses when nothing of ours is set; empty if there is no pip to ask."""
-    isolated = {"COLUMNS": "500", "PIP_INDEX_URL": os.environ.get("PIP_INDEX_URL", "")}
-    wheels = [*Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")]
-    wheels += Path("/usr/share/python-wheels").glob("pip-*.whl")  # where Debian has it
-    env = {key: value for key, value in isolated.items() if value}
-    for pip in ("-m pip", *(f"{wheel}/pip" for wheel in wheels)):
-        told = printed(sys.executable, *pip.split(" "), "download", "--help", env=env)
-        if found := re.search(r"--index-url <url>.*?\(default (https?://[^\s)]+)\)", told, re.DOTALL):
-            return found[1]
-    return ""
 
 
 def tools(report: Report) -> None:
@@ -230,7 +215,7 @@ def sources(report: Report, docker: str) -> None:
         report.row(name, f"{setting.url} (from {setting.origin}), {then}" if setting.url else "upstream")
         timings, needed, switch = [], True, "PYPI_MIRROR"
         if name == "PyPI":
-            upstream, time_source = upstream_index(), time_index
+            upstream, time_source = mirror.upstream_index(), time_index
         else:
             upstream, time_source, switch = archive_of_base(docker), time_archive, "DEBIAN_MIRROR"
             lists = [ROOT / "docker" / f"apt-{stage}.txt" for stage in ("build", "runtime")]

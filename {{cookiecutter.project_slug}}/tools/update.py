@@ -587,7 +587,6 @@ class Application:
     def to_branch(self, name: str) -> None:
         """Commit the result on the last commit and make the branch `name` of it; work tree and index stay."""
         folder, message = self.project.folder, f"Update from the template\n\n{report(self.project, self.update)}\n"
-        git(folder, "check-ref-format", "--branch", name)
         commit = git(folder, "commit-tree", "-p", "HEAD", self.tree, stdin=message).strip()
         git(folder, "update-ref", f"refs/heads/{name}", commit, "0" * len(commit))
 

@@ -1,18 +1,15 @@
 """Make the project's part of the image from its sources: files, bytecode, a RECORD, and a list of what they import.
 
-    python app.py SOURCES METADATA APP LIST
+    python -m build.app SOURCES METADATA LAYER LIST
 
-Run by the Python of the environment that has the dependencies, which is not changed.
+SOURCES is the project's src/, METADATA has the .dist-info folder that a build backend made (PEP 517). LAYER is a
+folder to make, which is copied to the root of the image: /app/lib there gets the sources, readable for all, and the
+RECORD that an installer would have written (the hash and size of every file); /app/bytecode gets their bytecode,
+marked as never to be checked against the sources (PEP 552), since an image does not change.
 
-SOURCES is the project's src/, METADATA has the .dist-info folder that a build backend made (PEP 517). APP, a folder to
-make, becomes the image's /app: APP/lib gets the sources, readable for all, and the RECORD that an installer would have
-written (the hash and size of every file); APP/bytecode gets their bytecode, marked as never to be checked against the
-sources (PEP 552), since an image does not change.
-
-The file LIST gets, one a line and sorted, the installed modules that the sources import. `from a import b` may mean the
-module a.b, or what a defines; whichever is installed is named. A question mark leads what need not be there: the code
-catches the ImportError. A name that stands for no module is left out: it may be one for certain machines only, and if
-not, the service tells at its start. Nothing is imported.
+The file LIST gets, one a line and sorted, what the sources import from elsewhere. `from a import b` stands there as
+a.b, which may be a module or what a defines. A question mark leads what need not be there: the code catches the
+ImportError. Nothing is imported.
 
 Exit status 1, with the reasons, when sources can't be compiled.
 """
@@ -24,9 +21,9 @@ import hashlib
 import py_compile
 import shutil
 import sys
-from importlib.machinery import PathFinder
 from pathlib import Path
-from types import ModuleType
+
+from build.layer import settle
 
 CAUGHT = {"BaseException", "Exception", "ImportError", "ModuleNotFoundError"}
 MAY_IMPORT = ast.stmt | ast.excepthandler | ast.match_case
@@ -84,28 +81,6 @@ def imported(source: ast.Module) -> set[str]:
     return found
 
 
-def module(name: str) -> str:
-    """Return the installed module that `name` stands for (a.b.c itself, else a.b, else a), "" if there is none."""
-    found, path = "", None
-    for part in name.split("."):
-        spec = PathFinder.find_spec(f"{found}.{part}".lstrip("."), path)
-        if spec is None:
-            break
-        found, path = spec.name, spec.submodule_search_locations
-        if path is None:
-            break
-        # The search in a package without __init__.py looks here for the one above it.
-        sys.modules.setdefault(found, ModuleType(found)).__path__ = path
-    return found
-
-
-def modules(names: set[str]) -> list[str]:
-    """Return the installed modules that `names` stand for, sorted; one that must be there has no question mark."""
-    needed = {module(name) for name in names if not name.startswith("?")}
-    optional = {module(name[1:]) for name in names if name.startswith("?")} - needed
-    return sorted({*needed, *(f"?{name}" for name in optional)} - {"", "?"})
-
-
 def write_record(library: Path, metadata: Path) -> None:
     """Write the RECORD of the project: the files in `library`, which gets it, and those in `metadata`."""
     (info,) = metadata.glob("*.dist-info")
@@ -121,29 +96,23 @@ def write_record(library: Path, metadata: Path) -> None:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
 
-def make_readable(folder: Path) -> None:
-    """Let every user read what is in `folder`, whatever the checkout says: 755 for folders and programs, else 644."""
-    for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-
-
 def main(arguments: list[str]) -> None:
-    """Make the folder APP and the file LIST of the command line (see above)."""
+    """Make the folder LAYER and the file LIST of the command line (see above)."""
     if len(arguments) != 4:
         sys.exit(__doc__)
-    source, metadata, app, file = map(Path, arguments)
-    library = app / "lib"
+    source, metadata, layer, file = map(Path, arguments)
+    library = layer / "app/lib"
     shutil.copytree(source, library, symlinks=True)
     sources = sorted(path for path in library.rglob("*.py") if path.is_file())
-    compile_all(library, sources, app / "bytecode")
+    compile_all(library, sources, layer / "app/bytecode")
     # A folder without __init__.py may share its name with packages that are installed.
     own = {path.stem for path in library.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     names = {name for path in sources for name in imported(ast.parse(path.read_bytes()))}
-    wanted = modules({name for name in names if name.lstrip("?").partition(".")[0] not in own})
-    file.write_text("".join(f"{name}\n" for name in wanted), encoding="utf-8")
+    wanted = {name for name in names if name.lstrip("?").partition(".")[0] not in own}
+    wanted -= {f"?{name}" for name in wanted}
+    file.write_text("".join(f"{name}\n" for name in sorted(wanted)), encoding="utf-8")
     write_record(library, metadata)
-    make_readable(app)
+    settle(layer)
 
 
 if __name__ == "__main__":

@@ -1,58 +1,113 @@
-"""Check that poetry.lock fits pyproject.toml; write what it locks, with hashes, and the project's metadata.
+"""Check that poetry.lock fits pyproject.toml; choose the files to install; make the project's metadata.
 
-    python lock.py FILE FOLDER
+    python lock.py FOLDER [--build]
 
-Reads both in the working folder, with Poetry's own reader (`poetry export` says the same, but takes more than
-twice as long, as it loads all of Poetry). FILE, a requirements file, names the packages of the main group,
-with their markers and the hashes of their files; an index that pyproject.toml names ([[tool.poetry.source]])
-is an extra one. FOLDER gets the .dist-info folder of the project's wheel, but for RECORD (PEP 517).
+Reads both in the working folder, with Poetry's own reader. FOLDER, which is made, gets
+
+    packages-1.txt ...   the wheels that this machine takes, by the layer of the image that they go into
+    packages-built.txt   with --build: the source archives of packages without such a wheel
+    layer/               a layer of the image: the .dist-info folder of the project's wheel, but for RECORD (PEP 517)
+
+A line of a list is a file: name and version of the package, name of the file, its hash, and, for a package that
+pyproject.toml takes from an index of its own ([[tool.poetry.source]]), the address of that.
+
+Which layer a package goes into follows from its name alone, so that a change of one moves no other.
 
 Exit status 1 when poetry.lock is missing, stale, unreadable, or names something without a hash (from git, an
-address or a folder); and when pyproject.toml wants another wheel than one of all that is in src/.
+address or a folder); when a package has no wheel for this Python; and when pyproject.toml wants another wheel than
+one of all that is in src/.
 """
 
+import hashlib
 import sys
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from packaging.utils import canonicalize_name
+from packaging.markers import Marker, default_environment
+from packaging.tags import Tag, sys_tags
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from poetry.core.masonry.api import prepare_metadata_for_build_wheel
-from poetry.core.packages.package import Package
+from poetry.core.packages.package import PackageFile
 from poetry.packages.locker import Locker
+
+from build.layer import settle
 
 MAIN = canonicalize_name("main")
 REMEDY = "run 'make lock' and commit the file"
 
+# The layers of the packages, the heaviest first. What is known to have wheels of more than 2 MB lies with its like; all
+# else is spread over LIGHT more layers by a hash of the name.
+HEAVY = (
+    "contourpy h5py matplotlib numba numexpr numpy opencv-python opencv-python-headless pillow scikit-image scipy",
+    "duckdb geopandas jaxlib llvmlite onnxruntime pandas polars pyarrow pyspark scikit-learn spacy statsmodels sympy "
+    "tensorflow tokenizers torch transformers triton xgboost",
+    "aiohttp ansible asyncpg babel botocore cryptography cython django faker google-api-python-client greenlet grpcio "
+    "kubernetes lxml oracledb playwright psycopg-binary psycopg2-binary pydantic-core pymongo pymupdf pynacl selenium "
+    "sentry-sdk shapely sqlalchemy uvloop",
+)
+LIGHT = 4
+LAYERS = [str(number) for number in range(1, len(HEAVY) + LIGHT + 1)]
 
-def requirement(package: Package, marker: Any) -> str:  # noqa: ANN401 - Poetry's markers share no public type
-    """Return the entry of a package in a requirements file."""
-    if package.source_type not in (None, "legacy"):
-        sys.exit(
-            f"{package.name} is locked to {package.source_type} {package.source_url}, which has no hash:"
-            " an image takes packages from an index only; publish it there"
-        )
-    condition = "" if marker.is_any() else f" ; {marker}"
-    hashes = sorted(file["hash"] for file in package.files)
-    pinned = f"{package.name}=={package.version}{condition}"
-    return " \\\n    ".join([pinned, *(f"--hash={value}" for value in hashes)])
+
+def layer_of(name: str) -> str:
+    """Return the number of the layer that a package goes into."""
+    for number, names in zip(LAYERS, HEAVY, strict=False):
+        if name in names.split():
+            return number
+    return LAYERS[len(HEAVY) + int(hashlib.sha256(name.encode()).hexdigest(), 16) % LIGHT]
 
 
-def requirements(locker: Locker) -> str:
-    """Return the requirements file for the packages of the main group."""
-    entries, indexes = set(), set()
+def wheel(files: Sequence[PackageFile], ranks: dict[Tag, int]) -> PackageFile | None:
+    """Return the wheel among `files` that fits this machine best, as pip would choose; None if none does."""
+    found = []
+    for file in files:
+        try:
+            _, _, build, tags = parse_wheel_filename(file["file"])
+        except InvalidWheelFilename:  # a source archive
+            continue
+        if fitting := [ranks[tag] for tag in tags if tag in ranks]:
+            found.append((-min(fitting), build, file))
+    return max(found, key=lambda item: item[:2])[2] if found else None
+
+
+def archive(files: Sequence[PackageFile]) -> PackageFile | None:
+    """Return the source archive among `files`; None if there is none."""
+    return next((file for file in files if file["file"].endswith((".tar.gz", ".zip"))), None)
+
+
+def chosen(locker: Locker, *, build: bool) -> dict[str, list[str]]:
+    """Return layer -> the lines of its list, for the packages of the main group that this machine needs."""
+    environment = {name: str(value) for name, value in default_environment().items()}
+    ranks = {tag: number for number, tag in enumerate(sys_tags())}
+    lists: dict[str, list[str]] = {number: [] for number in [*LAYERS, *(["built"] if build else [])]}
     for package, info in locker.locked_packages().items():
         if MAIN not in info.groups:
             continue
         marker = info.markers[MAIN].apply({"extra": ()})
-        if not marker.is_empty():  # as that of a package for an extra of the project is
-            entries.add(requirement(package, marker))
-            indexes |= {f"--extra-index-url {package.source_url}"} if package.source_url else set()
-    return "".join(f"{line}\n" for line in (*sorted(indexes), *sorted(entries)))
+        if marker.is_empty() or not (marker.is_any() or Marker(str(marker)).evaluate(environment)):
+            continue
+        if package.source_type not in (None, "legacy"):
+            sys.exit(
+                f"{package.name} is locked to {package.source_type} {package.source_url}, which has no hash:"
+                " an image takes packages from an index only; publish it there"
+            )
+        place, file = layer_of(package.name), wheel(package.files, ranks)
+        if file is None and build:
+            file, place = archive(package.files), "built"
+        if file is None:
+            sys.exit(
+                f"{package.name}=={package.version} has no wheel for this Python: take a version that has one,"
+                " or answer build_image=full (an image with a compiler; see README.md)"
+            )
+        words = [package.name, str(package.version), file["file"], file["hash"], package.source_url or ""]
+        lists[place].append(" ".join(words).rstrip())
+    return lists
 
 
-def prepare_metadata(settings: dict[str, Any], folder: str) -> None:
-    """Make the .dist-info folder in `folder`; refuse [tool.poetry] settings that the image can't follow."""
+def prepare_metadata(settings: dict[str, Any], layer: Path) -> None:
+    """Make the layer with the .dist-info folder; refuse [tool.poetry] settings that the image can't follow."""
     ignored: list[str] = [key for key in ("build", "exclude", "include") if key in settings]
     if any(item.get("from") != "src" or "to" in item for item in settings.get("packages", [])):
         ignored.append("packages")
@@ -61,15 +116,18 @@ def prepare_metadata(settings: dict[str, Any], folder: str) -> None:
             f"pyproject.toml: tool.poetry has {', '.join(ignored)}, but the image takes src/ as it is:"
             " keep there what belongs into the image and nothing else, and take the setting out"
         )
+    library = layer / "app/lib"
+    library.mkdir(parents=True)
     try:
-        prepare_metadata_for_build_wheel(folder)
+        prepare_metadata_for_build_wheel(str(library))
     except (OSError, RuntimeError, ValueError) as error:
         sys.exit(f"pyproject.toml: the project's metadata can't be made of it: {error}")
+    settle(layer)
 
 
 def main(arguments: list[str]) -> None:
     """Do what the command line says."""
-    if len(arguments) != 2:
+    if len(arguments) not in (1, 2) or arguments[1:] not in ([], ["--build"]):
         sys.exit(__doc__)
     try:
         project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
@@ -83,13 +141,14 @@ def main(arguments: list[str]) -> None:
             sys.exit(f"poetry.lock does not fit pyproject.toml: {REMEDY}")
         if not locker.is_locked_groups_and_markers():
             sys.exit(f"poetry.lock was written by a Poetry older than 2.0: {REMEDY}")
-        text = requirements(locker)
+        lists = chosen(locker, build="--build" in arguments)
     except (RuntimeError, ValueError) as error:
         sys.exit(f"poetry.lock can't be read: {error}")
-    file, folder = map(Path, arguments)
-    folder.mkdir(parents=True, exist_ok=True)
-    prepare_metadata(project.get("tool", {}).get("poetry", {}), str(folder))
-    file.write_text(text, encoding="utf-8")
+    folder = Path(arguments[0])
+    prepare_metadata(project.get("tool", {}).get("poetry", {}), folder / "layer")
+    for name, lines in lists.items():
+        text = "".join(f"{line}\n" for line in sorted(lines))
+        (folder / f"packages-{name}.txt").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

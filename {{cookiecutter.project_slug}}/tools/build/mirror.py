@@ -56,10 +56,6 @@ TELLING = re.compile(
     re.I,
 )
 ADVICE = {
-    r"[\w.-]+(\{[^}]*\})?==\S+ has no (usable |binary )?wheels?|building from source is disabled": (
-        "a package has no wheel for this Python: take a version that has one, or answer build_image=full "
-        "(an image with a compiler; see README.md)"
-    ),
     r"requirements from `(build-system.requires|setup.py)`(?s:.*)unsatisfiable": (
         "what builds a package is pinned in tools/pins/build-backends.txt: change or delete its line there"
     ),
@@ -209,6 +205,15 @@ def ca_bundle(folder: Path, env: Mapping[str, str]) -> Path | None:
     return bundle
 
 
+def trusted(env: Mapping[str, str]) -> ssl.SSLContext:
+    """Return the TLS settings for requests of our own. Raises SettingError when an authority can't be read."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return ssl.create_default_context(cafile=ca_bundle(Path(folder), env))
+        except (ssl.SSLError, OSError) as error:
+            raise SettingError(f"the certificate authorities (build secret 'ca') can't be read: {error}") from None
+
+
 # --- asking a source ourselves ------------------------------------------------------------------------------
 
 
@@ -217,11 +222,7 @@ def fetch(url: str, env: Mapping[str, str], *, size: int = -1, seconds: float = 
     passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
     if found := credentials(urlsplit(url).hostname or "", env):
         passwords.add_password(None, url, *found)
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            trust = ssl.create_default_context(cafile=ca_bundle(Path(folder), env))
-        except (ssl.SSLError, OSError) as error:
-            raise SettingError(f"the certificate authorities (build secret 'ca') can't be read: {error}") from None
+    trust = trusted(env)
     opener = urllib.request.build_opener(
         urllib.request.HTTPSHandler(context=trust), urllib.request.HTTPBasicAuthHandler(passwords)
     )
@@ -243,13 +244,19 @@ def ask(opener: urllib.request.OpenerDirector, url: str, size: int) -> bytes | s
         with opener.open(url, timeout=60) as answer:
             body: bytes = answer.read() if size < 0 else answer.read(size)
             return body
-    except urllib.error.HTTPError as error:
+    except (OSError, http.client.HTTPException) as error:
+        return why(error)
+
+
+def why(error: Exception) -> str:
+    """Return in a line why a request failed."""
+    if isinstance(error, urllib.error.HTTPError):
         hint = "; credentials for it come in as the build secret 'netrc'" if error.code in (401, 403) else ""
         return f"HTTP {error.code} {error.reason}{hint}"
-    except http.client.IncompleteRead as error:
+    if isinstance(error, http.client.IncompleteRead):
         return f"{CUT_SHORT} after {len(error.partial)} bytes"
-    except (OSError, http.client.HTTPException) as error:
-        return str(getattr(error, "reason", "") or error) or type(error).__name__
+    reason = getattr(error, "reason", "") or error
+    return f"no answer in {TIMEOUT} s" if isinstance(reason, TimeoutError) else str(reason) or type(error).__name__
 
 
 def check_index(url: str, package: str, env: Mapping[str, str]) -> None:
@@ -257,6 +264,21 @@ def check_index(url: str, package: str, env: Mapping[str, str]) -> None:
     page = f"{url.rstrip('/')}/{package}/"
     if not re.search(rb"\.(whl|tar\.gz|zip)\b", fetch(page, env, size=1 << 16)):
         raise SourceError(f"{page}: the answer is no index page (a login page?)")
+
+
+def upstream_index() -> str:
+    """Return the package index that pip uses when nothing of ours is set; empty if there is no pip to ask."""
+    wheels = [*Path(os.__file__).with_name("ensurepip").glob("_bundled/pip-*.whl")]
+    wheels += Path("/usr/share/python-wheels").glob("pip-*.whl")  # where Debian has it
+    env = {"COLUMNS": "500"}
+    if base := os.environ.get("PIP_INDEX_URL"):
+        env["PIP_INDEX_URL"] = base
+    for pip in (["-m", "pip"], *([f"{wheel}/pip"] for wheel in wheels)):
+        command = [sys.executable, *pip, "download", "--help"]
+        told = subprocess.run(command, env=env, capture_output=True, text=True, check=False).stdout  # noqa: S603
+        if found := re.search(r"--index-url <url>.*?\(default (https?://[^\s)]+)\)", told, re.DOTALL):
+            return found[1]
+    return ""
 
 
 def check_archive(url: str, release: str, env: Mapping[str, str]) -> None:

@@ -26,8 +26,12 @@ that exposes a port serves HTTP, any other one does jobs. [tool.image-contract] 
 
 Points of the project's own are the tests in tests/image/. A point returns what it saw:
 
+    import pytest
+
+    from contract.image import Image
+
     @pytest.mark.point("greeting: knows names", fix="app.py: the route /greeting")
-    def test_greeting(image):
+    def test_greeting(image: Image) -> str:
         with image.running() as container:
             assert container.get(8000, "/greeting?name=you") == [200]
         return "200"

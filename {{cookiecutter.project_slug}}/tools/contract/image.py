@@ -110,7 +110,7 @@ class Image:
             inspected = json.loads(output("image", "inspect", name))[0]
         except (Broken, OSError, tomllib.TOMLDecodeError) as error:
             hint = (
-                f"Run this in the project's folder, after `make image`, with an engine: {ENGINE}, or what DOCKER names."
+                f"Run this in the project's folder, after `make image`; {ENGINE}, or what DOCKER names, has to answer."
             )
             raise Unusable(f"{error}\n{hint}") from error
         self.settings = [f"--env={name}={value}" for name, value in self.terms["settings"].items()]
@@ -143,11 +143,12 @@ class Image:
         arguments = ["--detach", "--label", LABEL, *self.settings, *options, *(command or [self.name])]
         container = Container(self, output("run", *arguments).strip())
         try:
-            while time.monotonic() < begin + self.terms["start-seconds"] + PATIENCE and container.state("Running"):
-                if container.healthy():
-                    container.start = time.monotonic() - begin
+            while not container.healthy():
+                if not container.state("Running") or time.monotonic() > begin + self.terms["start-seconds"] + PATIENCE:
                     break
                 time.sleep(0.3)
+            else:
+                container.start = time.monotonic() - begin
             if container.start is None and (missing := self.asked["missing"]):
                 pytest.skip(f"{', '.join(missing)}: no value")
             yield container
@@ -167,8 +168,8 @@ class Image:
     @property
     def secrets(self) -> dict[str, str]:
         """The variables of secret settings, and two that no service knows, with the values they are given."""
-        names = [*self.asked["secrets"], "API_TOKEN", "DATABASE_PASSWORD"]
-        return {name: self.terms["settings"].get(name, CANARY) for name in names}
+        known = [name for name in self.asked["secrets"] if name not in self.asked["missing"]]
+        return {name: self.terms["settings"].get(name, CANARY) for name in [*known, "API_TOKEN", "DATABASE_PASSWORD"]}
 
     @cached_property
     def files(self) -> dict[str, File]:
@@ -291,9 +292,12 @@ class Container:
     def kill(self, *signals: str) -> tuple[int, float]:
         """Send the signals, 0.2 s apart; return the exit status and the seconds from the last to the end."""
         with start("wait", self.id) as waiting:
-            for signal in signals:
-                time.sleep(0.2)  # before the first: until `wait` waits
-                engine("kill", "--signal", signal, self.id)  # fails when it has ended by itself
-            begin = time.monotonic()
-            code = int(waiting.communicate(timeout=2 * PATIENCE)[0] or -1)
-            return code, time.monotonic() - begin
+            try:
+                for signal in signals:
+                    time.sleep(0.2)  # before the first: until `wait` waits
+                    engine("kill", "--signal", signal, self.id)  # fails when it has ended by itself
+                begin = time.monotonic()
+                code = int(waiting.communicate(timeout=2 * PATIENCE)[0] or -1)
+                return code, time.monotonic() - begin
+            finally:
+                waiting.kill()

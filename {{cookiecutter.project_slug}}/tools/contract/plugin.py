@@ -61,14 +61,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known."""
-    config.addinivalue_line("markers", "point(promise, fix, only): only='server' or 'worker' is for that kind of image")
+    config.addinivalue_line(
+        "markers", "point(promise, fix, only): only='server' or 'jobs' is for an image that does that"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the points for another kind of image, and let those fail that pyproject.toml excepts."""
     image = examine(config.getoption("image"))
-    kind = "server" if image.serves else "worker"
+    kind = "server" if image.serves else "jobs"
     marks = {item: item.get_closest_marker("point") for item in items}
     items[:] = [item for item, mark in marks.items() if not mark or mark.kwargs.get("only", kind) == kind]
     points: dict[str, pytest.Item] = {}

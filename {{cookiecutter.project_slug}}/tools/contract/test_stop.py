@@ -37,7 +37,7 @@ def test_not_ready(image: Image) -> str:
     return f"503 in {count} answers"
 
 
-@point("stop: the job in hand is finished or given back", fix="__main__.py: let run() do the jobs", only="worker")
+@point("stop: the job in hand is finished or given back", fix="__main__.py: let run() do the jobs", only="jobs")
 def test_job(image: Image) -> str:
     """A job that asks gives the rest back, one that does not is finished; the status is 0 then."""
     for kind, last in {"asks": "given back", "stubborn": "finished"}.items():

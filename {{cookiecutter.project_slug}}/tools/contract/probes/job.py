@@ -1,6 +1,6 @@
-"""Run the worker with a job of 3 s: `job.py PACKAGE KIND`.
+"""Run the worker with a job that takes until a stop is requested: `job.py PACKAGE KIND`.
 
-One that `asks` is given back when a stop is requested, one that is `stubborn` is finished.
+One that `asks` is then given back, one that is `stubborn` takes 3 s more.
 """
 
 import runpy
@@ -14,13 +14,14 @@ run = loop.run
 
 
 def long_job(go_on: loop.GoOn) -> None:
-    """Take 3 s."""
-    print('{"message": "begun"}', flush=True)
-    end = time.monotonic() + 3
-    while time.monotonic() < end:
-        if not go_on() and kind == "asks":
-            print('{"message": "given back"}', flush=True)
-            return
+    """Do it."""
+    while go_on():
+        time.sleep(0.05)
+    if kind == "asks":
+        print('{"message": "given back"}', flush=True)
+        return
+    for _ in range(60):
+        go_on()
         time.sleep(0.05)
     print('{"message": "finished"}', flush=True)
 

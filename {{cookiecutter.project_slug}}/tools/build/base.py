@@ -1,0 +1,75 @@
+"""Make the image that the service runs on out of the base image that this runs in.
+
+    python -B -S -m build.base LIST
+
+Installs the Debian packages that LIST names. Takes out what builds or downloads (pip, wheels) and the right to act as
+someone else (setuid, setgid).
+
+The layer that comes of it has the same digest wherever and whenever this runs. So no file of the base image is simply
+removed: a layer notes a removal with its time. A folder that is made again, without the file, hides the old one
+instead.
+"""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from build import mirror
+from build.layer import STAMP
+
+PROGRAMS = Path("/usr/local/bin")
+# What apt and dpkg leave, with the time in it.
+TRACES = ("/var/cache/apt", "/var/cache/ldconfig", "/var/lib/apt/lists")
+
+
+def empty(folder: Path) -> None:
+    """Make a folder again, with nothing in it."""
+    mode = folder.stat().st_mode
+    shutil.rmtree(folder)
+    folder.mkdir()
+    folder.chmod(mode)
+
+
+def leave_out(folder: Path, *patterns: str) -> None:
+    """Make a folder again, without what has a name like `patterns`."""
+    copy = folder.with_name(f"{folder.name}.new")
+    shutil.copytree(folder, copy, symlinks=True, ignore=shutil.ignore_patterns(*patterns))
+    shutil.rmtree(folder)
+    copy.rename(folder)
+
+
+def find(*arguments: str) -> list[Path]:
+    """Return what `find` finds in the image."""
+    command = ["find", "/", "-xdev", *arguments, "-print0"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    return [Path(name) for name in output.split("\0") if name]
+
+
+def main(arguments: list[str]) -> None:
+    """Do what the command line says."""
+    if len(arguments) != 1:
+        sys.exit(__doc__)
+    began = time.time()
+    mirror.main(["apt", arguments[0]])
+    for folder in {Path(sys.base_prefix, "lib"), Path("/usr/lib")}:
+        for packages in folder.glob("python3*/site-packages"):
+            empty(packages)
+    for folder in {path.parent for path in find("-name", "*.whl")}:
+        empty(folder)
+    leave_out(PROGRAMS, "pip*", "wheel")
+    for path in find("-type", "f", "-perm", "/6000"):
+        path.chmod(path.stat().st_mode & 0o777)
+    for name in TRACES:
+        if Path(name).exists():
+            empty(Path(name))
+    for path in Path("/var/log").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    changed = find("-newermt", f"@{began:.0f}", "!", "-path", "/run/*")
+    subprocess.run(["touch", "-h", "-d", f"@{STAMP}", *map(str, changed)], check=True)  # noqa: S603, S607
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

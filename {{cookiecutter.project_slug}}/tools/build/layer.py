@@ -1,0 +1,18 @@
+"""What the scripts that make a layer of the image have in common.
+
+A layer has the same digest whenever and wherever it is built, if its files do: names, contents, modes, times.
+"""
+
+import os
+from pathlib import Path
+
+# 1980-01-01, the first day that a zip file can hold. The Dockerfile's own commands use it as well.
+STAMP = 315532800
+
+
+def settle(folder: Path) -> None:
+    """Give all that is in `folder`, and itself, a fixed time and mode: 755 for folders and programs, else 644."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+        os.utime(path, (STAMP, STAMP), follow_symlinks=False)

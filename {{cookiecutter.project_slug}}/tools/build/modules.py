@@ -1,0 +1,182 @@
+"""Find the files that are loaded when the service's imports are, without running any of them.
+
+    python -m build.modules NAMES ALSO LISTS FOLDER
+
+NAMES, from app.py, and ALSO, which the team edits, name what is imported. Their import statements are followed, and
+those of what they import, through the environment in /app/.venv and the standard library: what runs when a module is
+loaded (not the body of a function, nor what only type checkers see), lazy imports (PEP 810) included.
+
+LISTS is a folder with packages-*.txt from lock.py. FOLDER, which is made, gets
+
+    1.txt ...      for each list, the sources of its packages that are to be compiled
+    python.txt     those of the standard library
+    imports.txt    the modules that imports.py tries out; a question mark leads what need not be there
+
+A line of the first two is the SHA-256 of a file and its path. So bytecode.py runs again only when one of its own
+files has changed.
+
+The statements are found by their look: a parser takes eight times as long. A file too many costs some bytes; one too
+few is found by imports.py.
+
+Exit status 1 when ALSO names a module that is not installed.
+"""
+
+import csv
+import hashlib
+import re
+import sys
+import sysconfig
+from collections.abc import Iterator
+from importlib.machinery import FrozenImporter, ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+
+SITE = Path(f"/app/.venv/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages")
+
+# What is loaded by a name that no import statement holds: (package that is imported, package that is there) -> module.
+USUAL = {
+    ("anyio", "anyio"): "anyio._backends._asyncio",
+    ("socket", "socket"): "encodings.idna",
+    ("sqlalchemy", "aiomysql"): "sqlalchemy.dialects.mysql.aiomysql",
+    ("sqlalchemy", "aiosqlite"): "sqlalchemy.dialects.sqlite.aiosqlite",
+    ("sqlalchemy", "asyncpg"): "sqlalchemy.dialects.postgresql.asyncpg",
+    ("sqlalchemy", "MySQLdb"): "sqlalchemy.dialects.mysql.mysqldb",
+    ("sqlalchemy", "oracledb"): "sqlalchemy.dialects.oracle.oracledb",
+    ("sqlalchemy", "psycopg"): "sqlalchemy.dialects.postgresql.psycopg",
+    ("sqlalchemy", "psycopg2"): "sqlalchemy.dialects.postgresql.psycopg2",
+    ("sqlalchemy", "pymysql"): "sqlalchemy.dialects.mysql.pymysql",
+    ("sqlalchemy", "pyodbc"): "sqlalchemy.dialects.mssql.pyodbc",
+}
+
+# What does not run when a module is loaded here: the body of a function, what is for type checkers, scripts, other
+# systems, or for when an import fails. The first line's indent tells where it ends.
+NOT_LOADED = re.compile(
+    r"""^([ \t]*)(?:(?:async[ ]+)?def\b
+        |if[ ]+(?:\w+\.)?TYPE_CHECKING[ ]*:
+        |if[ ]+__name__[ ]*==
+        |if[ ]+(?:sys\.platform|os\.name)[ ]*==[ ]*["'](?!linux|posix)
+        |except\b)
+        .*\n(?:(?:\1[ \t)\]].*|[ \t]*(?:\#.*)?)\n)*""",
+    re.M | re.X,
+)
+NAMES = r"(\([^)]*\)|(?:[^\n\\]|\\\n)*)"
+STATEMENT = re.compile(
+    rf"^[ \t]*(?:lazy[ \t]+)?(?:from[ \t]+(\.*[ \t]*[\w.]*)[ \t]+import\b[ \t]*{NAMES}|import[ \t]+{NAMES})", re.M
+)
+
+
+def split(names: str) -> list[str]:
+    """Return the names in the list of an import statement: `(a, b as c,  # why` gives a and b."""
+    text = re.sub(r"#.*|[()\\]", "", names).partition(";")[0]
+    return [words[0] for part in text.split(",") if (words := part.split())]
+
+
+def imported(code: str, package: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield each module that the code of a module in `package` imports, and the names that it takes from it."""
+    for match in STATEMENT.finditer(NOT_LOADED.sub("", code)):
+        base, names, modules = match.groups()
+        if modules is not None:
+            yield from ((module, []) for module in split(modules))
+            continue
+        name = base.replace(" ", "").lstrip(".")
+        if level := len(base.replace(" ", "")) - len(name):
+            parents = package.split(".")
+            name = ".".join(part for part in (*parents[: len(parents) - level + 1], name) if part)
+        yield name, split(names)
+
+
+class Modules:
+    """The modules that are loaded, found by following imports through the folders in `path`."""
+
+    def __init__(self, path: list[str]) -> None:
+        """Begin with none."""
+        self.path = path
+        self.specs: dict[str, ModuleSpec | None] = {}
+        self.todo: list[tuple[str, ModuleSpec]] = []
+
+    def load(self, name: str) -> bool:
+        """Note a module, with the packages that it is in; return whether there is one of that name."""
+        if name not in self.specs:
+            parent, _, last = name.rpartition(".")
+            path: list[str] | None = self.path
+            if parent:
+                above = self.specs.get(parent) if self.load(parent) else None
+                path = list(above.submodule_search_locations or ()) if above else None
+            spec = PathFinder.find_spec(last, path) if path and last else None
+            self.specs[name] = spec
+            if spec and isinstance(spec.loader, SourceFileLoader):
+                self.todo.append((name, spec))
+        return self.specs[name] is not None or name in sys.builtin_module_names
+
+    def follow(self) -> None:
+        """Note what the modules import, and what these import in turn."""
+        while self.todo:
+            name, spec = self.todo.pop()
+            package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
+            code = Path(str(spec.origin)).read_text(encoding="utf-8", errors="replace")
+            for base, names in imported(code, package):
+                if self.load(base):
+                    for name in names:
+                        self.load(f"{base}.{name}")
+
+    def sources(self) -> list[Path]:
+        """Return the files of the modules; what is built into the interpreter is loaded from there."""
+        found = (spec for name, spec in self.specs.items() if not FrozenImporter.find_spec(name))
+        return sorted(Path(str(spec.origin)) for spec in found if spec and isinstance(spec.loader, SourceFileLoader))
+
+
+def installed(name: str, modules: Modules) -> str:
+    """Return the module that a name in NAMES stands for (a.b.c itself, else a.b, else a), "" if there is none."""
+    while name and not modules.load(name):
+        name = name.rpartition(".")[0]
+    return name
+
+
+def owners(lists: Path) -> dict[Path, str]:
+    """Return file -> the layer that it is in, for all files of the packages that the lists name."""
+    layers = {}
+    for path in lists.glob("packages-*.txt"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            layers[line.split()[0]] = path.stem.removeprefix("packages-")
+    found = {}
+    for record in SITE.glob("*.dist-info/RECORD"):
+        name = re.sub(r"[-_.]+", "-", record.parent.name.split("-")[0]).lower()
+        with record.open(encoding="utf-8", newline="") as rows:
+            found.update({SITE / row[0]: layers[name] for row in csv.reader(rows)})
+    return found
+
+
+def main(arguments: list[str]) -> None:
+    """Do what the command line says."""
+    if len(arguments) != 4:
+        sys.exit(__doc__)
+    names, also, lists, folder = map(Path, arguments)
+    modules = Modules([sysconfig.get_path("stdlib"), f"{sysconfig.get_path('platstdlib')}/lib-dynload", str(SITE)])
+    imports = set()
+    for name in names.read_text(encoding="utf-8").split():
+        mark = "?" * name.startswith("?")
+        imports.add(mark + installed(name.removeprefix("?"), modules))
+    for line in also.read_text(encoding="utf-8").splitlines():
+        if (name := line.partition("#")[0].strip()) and not modules.load(name):
+            sys.exit(f"docker/{also.name}: no module {name} is installed; correct the name, or take it out")
+        imports.add(name)
+    modules.follow()
+    for (user, used), name in USUAL.items():
+        if modules.specs.get(user) and modules.load(used) and modules.load(name):
+            imports.add(f"?{name}")
+    modules.follow()
+
+    layers = owners(lists)
+    found: dict[str, list[str]] = {name: [] for name in {*layers.values(), "python"}}
+    for path in modules.sources():
+        owner = layers.get(path, "python")
+        found[owner].append(f"{hashlib.sha256(path.read_bytes()).hexdigest()} {path}\n")
+    folder.mkdir()
+    for name in {*found, *(path.stem.removeprefix("packages-") for path in lists.glob("packages-*.txt"))}:
+        (folder / f"{name}.txt").write_text("".join(found.get(name, [])), encoding="utf-8")
+    wanted = {name for name in imports if name.strip("?")}
+    wanted -= {f"?{name}" for name in wanted}
+    (folder / "imports.txt").write_text("".join(f"{name}\n" for name in sorted(wanted)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
