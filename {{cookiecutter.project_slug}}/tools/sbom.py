@@ -2,11 +2,12 @@
 
     python sbom.py IMAGE FILE
 
-cyclonedx-bom lists the Python packages with their licences and dependencies; this adds the Debian packages
-that dpkg knows, and Python itself, which the official images build from source. All is read from what the
-engine (docker, or what DOCKER names) exports. The result is valid against CycloneDX's schema and, without
-time or random number, the same for the same image. It belongs beside the image, not into it. Exit status 1,
-with the reason, when a step fails.
+cyclonedx-bom lists the Python packages with their licences and dependencies; this adds what wheels say that
+they were built from (the crates of a Rust extension, a shared library: PEP 770), the Debian packages that dpkg
+knows, and Python itself, which the official images build from source. All is read from what the engine (docker,
+or what DOCKER names) exports. The result is valid against CycloneDX's schema and, without time or random number,
+the same for the same image. It belongs beside the image, not into it. Exit status 1, with the reason, when a step
+fails; a wheel's own bill that can't be read is named on stderr, and left out.
 """
 
 import json
@@ -19,6 +20,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from cyclonedx.schema import SchemaVersion
@@ -27,6 +29,8 @@ from cyclonedx.validation.json import JsonStrictValidator
 DOCKER = os.environ.get("DOCKER", "docker")
 # What describes packages; no name that leads out of a folder.
 WANTED = re.compile(r"app/(?!.*\.\./).*\.dist-info/.*|usr/lib/os-release|var/lib/dpkg/status")
+# What is taken over from a component of a wheel's own bill.
+KEPT = ("type", "group", "name", "version", "purl", "licenses", "hashes")
 
 
 def run(*command: str) -> str:
@@ -70,6 +74,58 @@ def component(purl: str, name: str, version: str) -> dict[str, str]:
     return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
 
 
+def normal(name: str) -> str:
+    """Return the normal form of a Python package's name (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def flat(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield components and all that lies in them."""
+    for part in components:
+        yield part
+        yield from flat(part.get("components", []))
+
+
+def invalid(bill: dict[str, Any]) -> str:
+    """Return what CycloneDX's schema has against `bill`; nothing when it is valid."""
+    error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bill))
+    return str(error).splitlines()[0] if error else ""
+
+
+def built_in(text: str) -> list[dict[str, Any]]:
+    """Return the components that a wheel's own bill names; ValueError when they can't be read."""
+    bill = json.loads(text)
+    if not isinstance(bill, dict) or bill.get("bomFormat") != "CycloneDX":
+        raise ValueError("it is not CycloneDX in JSON")
+    found = {
+        part["purl"]: {key: part[key] for key in KEPT if key in part} | {"bom-ref": part["purl"]}
+        for part in flat(bill.get("components", []))
+        if "purl" in part
+    }
+    if error := invalid({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": list(found.values())}):
+        raise ValueError(f"it is not valid: {error}")
+    return list(found.values())
+
+
+def add_built_in(bill: dict[str, Any], folder: Path) -> None:
+    """Add what the wheels' own bills below `folder` name to `bill`, as dependencies of each wheel's package."""
+    refs = {normal(part["name"]): part["bom-ref"] for part in bill["components"]}
+    depends = {entry["ref"]: entry for entry in bill["dependencies"]}
+    added: dict[str, dict[str, Any]] = {}
+    for path in sorted(path for path in folder.glob("app/**/*.dist-info/sboms/**/*") if path.is_file()):
+        try:
+            parts = {part["purl"]: part for part in built_in(path.read_text(encoding="utf-8"))}
+        except (ValueError, TypeError, AttributeError) as error:
+            print(f"sbom: {path.relative_to(folder)} is left out: {error}", file=sys.stderr)
+            continue
+        wheel = next(parent.name for parent in path.parents if parent.suffix == ".dist-info")
+        package = depends[refs[normal(wheel.split("-")[0])]]
+        package["dependsOn"] = sorted(parts.keys() | set(package.get("dependsOn", [])))
+        added |= parts
+    bill["components"] += added.values()
+    bill["dependencies"] += [{"ref": purl} for purl in added]
+
+
 def debian_packages(folder: Path) -> Iterator[dict[str, str]]:
     """Yield a component for each package that dpkg has installed in the image."""
     release = re.search(r"^VERSION_CODENAME=(\w+)", (folder / "usr/lib/os-release").read_text(), re.MULTILINE)
@@ -78,7 +134,10 @@ def debian_packages(folder: Path) -> Iterator[dict[str, str]]:
         fields = dict(re.findall(r"^([\w-]+): (.*)$", stanza, re.MULTILINE))
         if fields.get("Status", "").endswith(" installed"):
             name, version = fields["Package"], fields["Version"]
-            purl = f"pkg:deb/debian/{name}@{quote(version)}?arch={fields['Architecture']}&distro={distro}"
+            # A package URL keeps colons, and encodes plus signs.
+            purl = (
+                f"pkg:deb/debian/{quote(name)}@{quote(version, safe=':')}?arch={fields['Architecture']}&distro={distro}"
+            )
             yield component(purl, name, version)
 
 
@@ -88,6 +147,7 @@ def main(image: str, target: str) -> None:
         folder = Path(name)
         extract(image, folder)
         bill = json.loads(python_packages(folder))
+        add_built_in(bill, folder)
         bill["components"] += debian_packages(folder)
     # What is described is the project, with all else as its parts.
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
@@ -95,11 +155,12 @@ def main(image: str, target: str) -> None:
     bill["components"].remove(described)
     bill["metadata"]["component"] = {**described, "type": "application"}
     version = run(DOCKER, "run", "--rm", "--entrypoint", "/app/.venv/bin/python", image, "-V").split()[1]
-    bill["components"].append(component(f"pkg:generic/python@{version}", "python", version))
-    text = json.dumps(bill, indent=2, sort_keys=True) + "\n"
-    if error := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
+    # Scanners know Python's own faults by this name.
+    cpe = f"cpe:2.3:a:python:python:{version}:*:*:*:*:*:*:*"
+    bill["components"].append({**component(f"pkg:generic/python@{version}", "python", version), "cpe": cpe})
+    if error := invalid(bill):
         sys.exit(f"sbom: not valid: {error}")
-    Path(target).write_text(text, encoding="utf-8")
+    Path(target).write_text(json.dumps(bill, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     print(f"{target}: {len(bill['components'])} components")
 
 
