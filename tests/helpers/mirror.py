@@ -57,7 +57,8 @@ class Tool:
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "POETRY_VIRTUALENVS_PATH": str(self.folder / "venvs"),
             "POETRY_CACHE_DIR": str(self.folder / "cache"),
-            "PYTHONPATH": str(self.project.path / "tools"),
+            # Not for the others: our `build` would hide the package of that name, which Poetry needs.
+            **({"PYTHONPATH": str(self.project.path / "tools")} if self.name == "packages" else {}),
             **({} if url is None else {"PYPI_MIRROR": url}),
             **env,
         }
