@@ -57,7 +57,7 @@ class Tool:
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "POETRY_VIRTUALENVS_PATH": str(self.folder / "venvs"),
             "POETRY_CACHE_DIR": str(self.folder / "cache"),
-            # Not for the others: our `build` would hide the package of that name, which Poetry needs.
+            # Poetry has a package named build of its own.
             **({"PYTHONPATH": str(self.project.path / "tools")} if self.name == "packages" else {}),
             **({} if url is None else {"PYPI_MIRROR": url}),
             **env,

@@ -14,10 +14,10 @@ from tests.helpers.project import Bake, Project, Run, build_script, lock_script,
 
 
 def app_script(project: Project, folder: Path) -> Run:
-    """Run the script on a project as the Dockerfile does; `folder` gets metadata, layer and names.txt."""
+    """Run the script on a project as the Dockerfile does; `folder` gets metadata, layers and names.txt."""
     assert lock_script(project).returncode == 0
     shutil.move(project.path / "lock/layer/app/lib", folder / "metadata")
-    return build_script(project, "app", project.path / "src", "metadata", "layer", "names.txt", cwd=folder)
+    return build_script(project, "app", project.path / "src", "metadata", "layers", "names.txt", cwd=folder)
 
 
 def contents(*folders: Path) -> dict[str, bytes]:
@@ -42,7 +42,7 @@ def test_the_project_is_what_its_wheel_would_install(bake: Bake, tmp_path: Path,
     (file,) = (project.path / "dist").iterdir()
     with zipfile.ZipFile(file) as wheel:
         wanted = {name: wheel.read(name) for name in wheel.namelist()}
-    found = contents(tmp_path / "layer/app/lib", tmp_path / "metadata")
+    found = contents(*tmp_path.glob("layers/*/app/lib"), tmp_path / "metadata")
     assert found.keys() == wanted.keys()
     (record,) = (name for name in wanted if wanted[name] != found[name])
     assert record.endswith(".dist-info/RECORD")
@@ -56,11 +56,13 @@ def test_bytecode_of_the_project(bake: Bake, tmp_path: Path) -> None:
     (project.path / f"src/{project.package}/link.txt").symlink_to("app.py")
     assert app_script(project, tmp_path).returncode == 0
     sources = {name for name in contents(project.path / "src") if name.endswith(".py")}
-    (cache,) = (tmp_path / "layer/app/bytecode").glob("app/lib")
-    compiled = contents(cache)
+    compiled = contents(*tmp_path.glob("layers/*/app/bytecode/app/lib"))
     assert {re.sub(r"\.cpython-\d+\.pyc$", ".py", name) for name in compiled} == sources
+    assert {path.parent.name for path in tmp_path.glob("layers/runtime/app/**/*.py*")} == {"service_runtime"}
     assert {data[4:8] for data in compiled.values()} == {b"\1\0\0\0"}, "not marked as never to be checked"
-    record = next(data for name, data in contents(tmp_path / "layer/app/lib").items() if name.endswith("RECORD"))
+    record = next(
+        data for name, data in contents(tmp_path / "layers/project/app/lib").items() if name.endswith("RECORD")
+    )
     assert b"link.txt" not in record  # a link has no content of its own
 
 

@@ -1,11 +1,12 @@
 """Make the project's part of the image from its sources: files, bytecode, a RECORD, and a list of what they import.
 
-    python -m build.app SOURCES METADATA LAYER LIST
+    python -m build.app SOURCES METADATA LAYERS LIST
 
-SOURCES is the project's src/, METADATA has the .dist-info folder that a build backend made (PEP 517). LAYER is a
-folder to make, which is copied to the root of the image: /app/lib there gets the sources, readable for all, and the
-RECORD that an installer would have written (the hash and size of every file); /app/bytecode gets their bytecode,
-marked as never to be checked against the sources (PEP 552), since an image does not change.
+SOURCES is the project's src/, METADATA has the .dist-info folder that a build backend made (PEP 517). LAYERS is a
+folder to make, with two in it that are copied to the root of the image: `runtime` with what the template's updates
+change, and `project` with the rest, so that a commit of the team's does not move the former. /app/lib gets the sources,
+readable for all, and the RECORD that an installer would have written (the hash and size of every file); /app/bytecode
+gets their bytecode, marked as never to be checked against the sources (PEP 552), since an image does not change.
 
 The file LIST gets, one a line and sorted, what the sources import from elsewhere. `from a import b` stands there as
 a.b, which may be a module or what a defines. A question mark leads what need not be there: the code catches the
@@ -28,6 +29,7 @@ from build.layer import settle
 CAUGHT = {"BaseException", "Exception", "ImportError", "ModuleNotFoundError"}
 MAY_IMPORT = ast.stmt | ast.excepthandler | ast.match_case
 LIBRARY = Path("/app/lib")  # where the sources will lie in the image
+RUNTIME = "service_runtime"  # what is the template's
 
 
 def compile_all(library: Path, sources: list[Path], bytecode: Path) -> None:
@@ -81,6 +83,14 @@ def imported(source: ast.Module) -> set[str]:
     return found
 
 
+def split(project: Path, runtime: Path) -> None:
+    """Move what is the template's from one layer to another."""
+    for folder in ("app/lib", "app/bytecode/app/lib"):
+        (runtime / folder).mkdir(parents=True)
+        if (project / folder / RUNTIME).exists():
+            (project / folder / RUNTIME).rename(runtime / folder / RUNTIME)
+
+
 def write_record(library: Path, metadata: Path) -> None:
     """Write the RECORD of the project: the files in `library`, which gets it, and those in `metadata`."""
     (info,) = metadata.glob("*.dist-info")
@@ -97,14 +107,15 @@ def write_record(library: Path, metadata: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Make the folder LAYER and the file LIST of the command line (see above)."""
+    """Make the folder LAYERS and the file LIST of the command line (see above)."""
     if len(arguments) != 4:
         sys.exit(__doc__)
-    source, metadata, layer, file = map(Path, arguments)
-    library = layer / "app/lib"
+    source, metadata, layers, file = map(Path, arguments)
+    project, runtime = layers / "project", layers / "runtime"
+    library = project / "app/lib"
     shutil.copytree(source, library, symlinks=True)
     sources = sorted(path for path in library.rglob("*.py") if path.is_file())
-    compile_all(library, sources, layer / "app/bytecode")
+    compile_all(library, sources, project / "app/bytecode")
     # A folder without __init__.py may share its name with packages that are installed.
     own = {path.stem for path in library.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     names = {name for path in sources for name in imported(ast.parse(path.read_bytes()))}
@@ -112,7 +123,8 @@ def main(arguments: list[str]) -> None:
     wanted -= {f"?{name}" for name in wanted}
     file.write_text("".join(f"{name}\n" for name in sorted(wanted)), encoding="utf-8")
     write_record(library, metadata)
-    settle(layer)
+    split(project, runtime)
+    settle(layers)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> None:
     for path in Path("/var/log").rglob("*"):
         if path.is_file():
             path.write_bytes(b"")
-    changed = find("-newermt", f"@{began:.0f}", "!", "-path", "/run/*")
+    changed = find("-newermt", f"@{int(began) - 1}", "!", "-path", "/run/*")
     subprocess.run(["touch", "-h", "-d", f"@{STAMP}", *map(str, changed)], check=True)  # noqa: S603, S607
 
 
