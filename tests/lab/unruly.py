@@ -15,6 +15,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ class Behaviour:
     missing: str = ""  # 404 for files of this name (a pattern)
     stale: str = ""  # index pages list no file of this name (a pattern)
     short: str = ""  # files of this name end half-way
+    late: str = ""  # files of this name are kept back for LATE seconds
     garbled: str = ""  # files of this name have one byte changed
     altered: str = ""  # wheels of this name hold one more module
     lying: bool = False  # index pages give altered wheels their own, correct hash
@@ -46,6 +48,7 @@ class Behaviour:
 
 
 GOOD = Behaviour()
+LATE = 9  # longer than a silent mirror is waited for
 
 
 @cache
@@ -187,6 +190,8 @@ class Handler(BaseHTTPRequestHandler):
             body = mirror.page(body)
         elif status == 200 and how.altered and fnmatch.fnmatch(name, how.altered):
             body = alter(body)
+        elif how.late and fnmatch.fnmatch(name, how.late):
+            time.sleep(LATE)
         elif how.garbled and fnmatch.fnmatch(name, how.garbled):
             body = body[:-1] + bytes([body[-1] ^ 1])
         elif how.forged and name in ("InRelease", "Release"):

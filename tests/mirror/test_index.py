@@ -101,6 +101,51 @@ def test_altered_wheel_is_an_incident(tool: Callable[[str], Tool], mirror: Unrul
     assert not installer.installed
 
 
+@pytest.mark.parametrize("name", ["packages", "pip", "uv", "poetry"])
+def test_damaged_wheel_is_an_incident(tool: Callable[[str], Tool], mirror: Unruly, name: str) -> None:
+    """uv says that it can't unpack the file, which sounds like an outage."""
+    mirror.behave = Behaviour(garbled=FILE)
+    installer = tool(name)
+    done = installer(mirror.pypi)
+    assert done.returncode == 3, done.stderr
+    assert lines(done, "STOP: annotated", "not the file that was locked")
+    locked, served = lines(done, "  locked "), lines(done, "  served     ")
+    assert set(re.findall("[0-9a-f]{64}", locked[0])) <= set(re.findall("[0-9a-f]{64}", installer_hashes(installer)))
+    assert re.findall("[0-9a-f]{64}", served[0])
+    assert not lines(done, "trying again")
+    assert not installer.installed
+
+
+def test_a_failure_that_is_not_the_mirrors_is_told_once(tool: Callable[[str], Tool], mirror: Unruly) -> None:
+    installer = tool("poetry")
+    pyproject = installer.folder / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace("dependencies = [", 'dependencies = ["idna", '))
+    done = installer(mirror.pypi)
+    assert done.returncode == 1
+    assert done.stderr.count("pyproject.toml changed significantly") == 1
+    assert not lines(done)
+
+
+@pytest.mark.parametrize("name", ["packages", "pip", "uv", "poetry"])
+def test_a_mirror_may_take_its_time_for_a_file(tool: Callable[[str], Tool], mirror: Unruly, name: str) -> None:
+    """One that has to fetch it first, for instance."""
+    mirror.behave = Behaviour(late=FILE)
+    installer = tool(name)
+    done = installer(mirror.pypi, MIRROR_FALLBACK="0")
+    assert done.returncode == 0, done.stderr
+    assert installer.installed
+
+
+def test_how_long_a_mirror_may_take_can_be_set(tool: Callable[[str], Tool], mirror: Unruly) -> None:
+    mirror.behave = Behaviour(late=FILE)
+    done = tool("pip")(mirror.pypi, MIRROR_TIMEOUT="2")
+    assert done.returncode == 0, done.stderr
+    assert lines(done, f"{mirror.pypi} failed (", "trying again on upstream")
+    done = tool("pip")(mirror.pypi, MIRROR_TIMEOUT="soon")
+    assert done.returncode == 2
+    assert lines(done, "MIRROR_TIMEOUT is 'soon'; allowed are seconds, from 1 to 3600")
+
+
 def installer_hashes(installer: Tool) -> str:
     return (installer.folder / "wanted.txt").read_text()
 

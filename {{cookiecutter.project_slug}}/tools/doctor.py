@@ -10,7 +10,6 @@ Exit status: 0 when the image build could work, 1 when it could not. Times are s
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 import os
 import platform
@@ -145,12 +144,11 @@ def lock(report: Report) -> None:
 
 def file_url(page: str, body: bytes, prefix: str) -> str:
     """Return the address of the first wheel on an index page whose name begins with `prefix`, or ""."""
-    if body.startswith(b"{"):
-        urls = [str(file["url"]) for file in json.loads(body)["files"]]
-    else:
-        urls = [html.unescape(url) for url in re.findall(r'href="([^"#]+)', body.decode(errors="replace"))]
-    wheels = [url for url in urls if url.rsplit("/", 1)[-1].startswith(prefix) and url.endswith(".whl")]
-    return urljoin(page, wheels[0]) if wheels else ""
+    for link in mirror.links(body):
+        name = mirror.file_name(link)
+        if name.startswith(prefix) and name.endswith(".whl"):
+            return urljoin(page, link)
+    return ""
 
 
 def time_index(url: str, env: dict[str, str]) -> Timing:

@@ -6,8 +6,9 @@
 Where the addresses come from, first match first; empty means upstream:
     PyPI     PYPI_MIRROR, else `index-url` in docker/pip.conf
     Debian   DEBIAN_MIRROR, else `URIs` in docker/debian.sources
-MIRROR_FALLBACK=0 means the mirror or nothing (closed networks). The build secrets `netrc` (credentials) and
-`ca` (a private certificate authority) are read from /run/secrets.
+MIRROR_FALLBACK=0 means the mirror or nothing (closed networks). MIRROR_TIMEOUT is how many seconds the mirror may be
+silent before or in a file, 60 unless set: one that has to fetch it first may need more. The build secrets `netrc`
+(credentials) and `ca` (a private certificate authority) are read from /run/secrets.
 
 Whatever serves a file, a hash (PyPI) or a signature (Debian) decides whether it is accepted. A wrong hash
 ends the run at once: that is an incident, not an outage.
@@ -18,7 +19,10 @@ Exit status: 0 done, 1 the download failed, 2 a setting is wrong, 3 a wrong hash
 from __future__ import annotations
 
 import configparser
+import hashlib
+import html
 import http.client
+import json
 import netrc
 import os
 import platform
@@ -35,18 +39,28 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 SECRETS = Path("/run/secrets")
 BASE_SOURCES = Path("/etc/apt/sources.list.d")
 SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 
-# Seconds until a silent mirror counts as dead. A build asks three times in a row and may lose 30 s in all.
+# Seconds until a mirror that is silent at the first question counts as dead. A build asks three times in a row and may
+# lose 30 s in all.
 TIMEOUT = 7
 # What uv, pip and Poetry say about one.
 WRONG_HASH = re.compile(
     r"hash mismatch|do not match the hashes|not found in known hashes|not match any known checksums", re.I
+)
+# What uv says about a damaged one: it unpacks a file before it compares the hash.
+DAMAGED = re.compile(r"Failed to extract archive: (\S+\.(?:whl|tar\.gz|zip))")
+# What has nothing to do with the source: another one would not help.
+NOT_THE_SOURCE = re.compile(
+    r"pyproject\.toml changed significantly|poetry\.lock was not found|requires Poetry|Poetry configuration is invalid"
+    r"|Python version \S+ is not supported|unable to find a compatible version|version solving failed"
+    r"|No space left on device|Permission denied|Read-only file system",
+    re.I,
 )
 CUT_SHORT = "cut short"
 # The lines of a failed tool that say why: of pip, uv and apt, and of Poetry.
@@ -175,6 +189,14 @@ def fallback(env: Mapping[str, str]) -> bool:
     return value == "1"
 
 
+def patience(env: Mapping[str, str]) -> int:
+    """Return how many seconds the mirror may be silent in a file. Raises SettingError unless from 1 to 3600."""
+    value = env.get("MIRROR_TIMEOUT") or "60"
+    if not value.isdecimal() or not 1 <= int(value) <= 3600:
+        raise SettingError(f"MIRROR_TIMEOUT is {value!r}; allowed are seconds, from 1 to 3600")
+    return int(value)
+
+
 # --- secrets ------------------------------------------------------------------------------------------------
 
 
@@ -255,8 +277,7 @@ def why(error: Exception) -> str:
         return f"HTTP {error.code} {error.reason}{hint}"
     if isinstance(error, http.client.IncompleteRead):
         return f"{CUT_SHORT} after {len(error.partial)} bytes"
-    reason = getattr(error, "reason", "") or error
-    return f"no answer in {TIMEOUT} s" if isinstance(reason, TimeoutError) else str(reason) or type(error).__name__
+    return str(getattr(error, "reason", "") or error) or type(error).__name__
 
 
 def check_index(url: str, package: str, env: Mapping[str, str]) -> None:
@@ -301,6 +322,7 @@ def environment(url: str, own: Mapping[str, str], *, retries: int) -> Iterator[d
         if bundle := ca_bundle(Path(folder), own):
             env |= dict.fromkeys(("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE"), str(bundle))
         if url:
+            seconds = str(patience(own))
             # Never a second source beside the mirror: the better version would win, wherever it came from.
             for name in ("EXTRA_INDEX_URL", "FIND_LINKS", "INDEX_URL", "INDEX"):
                 for tool in ("PIP", "UV"):
@@ -312,10 +334,10 @@ def environment(url: str, own: Mapping[str, str], *, retries: int) -> Iterator[d
                 "UV_DEFAULT_INDEX": url,
                 "POETRY_PYPI_MIRROR_URL": url,
                 "PIP_NO_INPUT": "1",
-                "PIP_TIMEOUT": str(TIMEOUT),
-                "PIP_DEFAULT_TIMEOUT": str(TIMEOUT),
-                "UV_HTTP_TIMEOUT": str(TIMEOUT),
-                "POETRY_REQUESTS_TIMEOUT": str(TIMEOUT),
+                "PIP_TIMEOUT": seconds,
+                "PIP_DEFAULT_TIMEOUT": seconds,
+                "UV_HTTP_TIMEOUT": seconds,
+                "POETRY_REQUESTS_TIMEOUT": seconds,
                 "PIP_RETRIES": str(retries),
                 "UV_HTTP_RETRIES": str(retries),
             }
@@ -373,8 +395,13 @@ def first_package(command: list[str]) -> str:
     for path in (Path(word) for word in (*command, "poetry.lock") if word.endswith((".txt", ".lock"))):
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
         if found := re.search(r'^(?:name = ")?([\w.-]+)(?:==|"$)', text, re.MULTILINE):
-            return re.sub(r"[-_.]+", "-", found[1]).lower()
+            return normal(found[1])
     return ""
+
+
+def normal(name: str) -> str:
+    """Return the name of a package as an index writes it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def index(command: list[str]) -> None:
@@ -388,6 +415,10 @@ def index(command: list[str]) -> None:
             check_index(url, package, os.environ)
         with environment(url, os.environ, retries=retries) as env:
             status, output = run(command, env)
+            if status and NOT_THE_SOURCE.search(output):
+                raise SystemExit(status)
+            if status and (damage := damaged(output, url or upstream_index(), command, env)):
+                incident(url, damage)
             if status and WRONG_HASH.search(output):
                 require_whole_file(output, env)
                 incident(url, output)
@@ -401,10 +432,41 @@ def require_whole_file(output: str, env: Mapping[str, str]) -> None:
     """Raise SourceError if the file with the wrong hash arrives in part: pip before 25.1 does not notice."""
     if served := re.search(r"from (https?://[^\s()]+)", output):
         try:
-            fetch(served[1], env, seconds=2 * TIMEOUT)
+            fetch(served[1], env, seconds=2 * patience(env))
         except SourceError as error:
             if CUT_SHORT in str(error):
                 raise
+
+
+def damaged(output: str, url: str, command: list[str], env: Mapping[str, str]) -> str:
+    """Return what uv would say of a file with a wrong hash, if it could not even unpack it; else ""."""
+    if not (told := DAMAGED.search(output)):
+        return ""
+    name = told[1]
+    package, version = name.split("-")[:2]
+    page = f"{url.rstrip('/')}/{normal(package)}/"
+    try:
+        (link,) = {link for link in links(fetch(page, env, seconds=patience(env))) if file_name(link) == name}
+        served = hashlib.sha256(fetch(urljoin(page, link), env, seconds=2 * patience(env))).hexdigest()
+    except (SourceError, ValueError):  # it arrives in part, or is gone by now
+        return ""
+    wanted = "".join(Path(word).read_text(encoding="utf-8") for word in command if word.endswith(".txt"))
+    entries = [entry for entry in re.split(r"\n(?=\S)", wanted) if normal(entry.partition("==")[0]) == normal(package)]
+    locked = re.findall(r"sha256:(\w+)", "".join(entries))
+    return "" if served in locked else "\n".join([f"hash mismatch: {package}=={version}", *locked, served])
+
+
+def links(page: bytes) -> Iterator[str]:
+    """Yield the addresses of the files on an index page: JSON (PEP 691) or HTML (PEP 503)."""
+    if page.startswith(b"{"):
+        yield from (file["url"] for file in json.loads(page)["files"])
+    else:
+        yield from map(html.unescape, re.findall(r'<a\s[^>]*?href="([^"]+)"', page.decode(errors="replace"), re.I))
+
+
+def file_name(link: str) -> str:
+    """Return the name of the file at an address."""
+    return unquote(urlsplit(link).path).rpartition("/")[2]
 
 
 def incident(url: str, output: str) -> NoReturn:
@@ -461,8 +523,8 @@ def apt_get(folder: Path, url: str) -> list[str]:
             "Dir::Etc::SourceList": os.devnull,
             "Dir::Etc::SourceParts": str(folder),
             "Acquire::Retries": "0",
-            "Acquire::http::Timeout": str(TIMEOUT),
-            "Acquire::https::Timeout": str(TIMEOUT),
+            "Acquire::http::Timeout": str(patience(os.environ)),
+            "Acquire::https::Timeout": str(patience(os.environ)),
         }
     return ["apt-get", "-q", "-y", *(f"-o{key}={value}" for key, value in options.items())]
 

@@ -19,10 +19,7 @@ Exit status: 0 done, 1 a file can't be had or installed, 2 a setting is wrong, 3
 import base64
 import gzip
 import hashlib
-import html
-import json
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -33,7 +30,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from installer import install
 from installer.destinations import SchemeDictionaryDestination
@@ -73,25 +70,33 @@ class Source:
         self.url, self.cache, self.env, self.tries = url, cache, env, tries
         self.opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=mirror.trusted(env)))
 
-    def open(self, url: str, **headers: str) -> HTTPResponse:
-        """Return the answer to a request, sent with the credentials that there are for its host."""
+    def open(self, url: str, seconds: int, **headers: str) -> HTTPResponse:
+        """Return the answer to a request, sent with the credentials that there are for its host.
+
+        Raises OSError, also when nothing has come for `seconds`.
+        """
         request = urllib.request.Request(url, headers=headers)  # noqa: S310 - mirror.py lets only web addresses pass
         if found := mirror.credentials(urlsplit(url).hostname or "", self.env):
             token = base64.b64encode(":".join(found).encode()).decode()
             request.add_unredirected_header("Authorization", f"Basic {token}")
-        answer: HTTPResponse = self.opener.open(request, timeout=mirror.TIMEOUT)
+        try:
+            answer: HTTPResponse = self.opener.open(request, timeout=seconds)
+        except OSError as error:
+            if isinstance(getattr(error, "reason", error), TimeoutError):
+                raise TimeoutError(f"no answer in {seconds} s") from None
+            raise
         return answer
 
     def address(self, file: File) -> str:
         """Return the address of a file, as the index page of its package gives it."""
         page = f"{(file.source or self.url).rstrip('/')}/{file.package}/"
-        with self.open(page, Accept=ACCEPT, **{"Accept-Encoding": "gzip"}) as answer:
+        with self.open(page, mirror.TIMEOUT, Accept=ACCEPT, **{"Accept-Encoding": "gzip"}) as answer:
             body: bytes = answer.read()
             if answer.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            kind, page = answer.headers.get_content_type(), answer.url
-        for link in links(body, kind):
-            if unquote(urlsplit(link).path).rpartition("/")[2] == file.name:
+            page = answer.url
+        for link in mirror.links(body):
+            if mirror.file_name(link) == file.name:
                 return urljoin(page, link)
         raise mirror.SourceError(f"{page}: no {file.name} on it: it is stale, or no index page (a login page?)")
 
@@ -100,7 +105,7 @@ class Source:
         kind, _, locked = file.digest.partition(":")
         address = self.address(file)
         served = hashlib.new(kind)
-        with self.open(address) as answer, target.open("wb") as copy:
+        with self.open(address, mirror.patience(self.env)) as answer, target.open("wb") as copy:
             while chunk := answer.read(1 << 18):
                 served.update(chunk)
                 copy.write(chunk)
@@ -129,14 +134,6 @@ class Source:
             finally:
                 target.unlink(missing_ok=True)
         raise AssertionError
-
-
-def links(page: bytes, kind: str) -> Iterator[str]:
-    """Yield the addresses of the files on an index page: JSON (PEP 691) or HTML (PEP 503)."""
-    if kind.endswith("json"):
-        yield from (file["url"] for file in json.loads(page)["files"])
-    else:
-        yield from map(html.unescape, re.findall(r'<a\s[^>]*?href="([^"]+)"', page.decode(errors="replace"), re.I))
 
 
 def is_locked(path: Path, locked: str) -> bool:
