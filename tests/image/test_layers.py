@@ -72,16 +72,17 @@ def add_debian_package(project: Project) -> None:
 Change = Callable[[Project], None]
 ALL_BYTECODE = {"bytecode-python", "bytecode-rest", *(f"bytecode-{layer}" for layer in LAYERS)}
 TRIED_OUT = {"modules", "imports", "bytecode-rest"}
+NEWCOMERS = {f"packages-{layer_of(NEWCOMER)}", f"bytecode-{layer_of(NEWCOMER)}"}
 CHANGES: list[tuple[Change, set[str], int | None]] = [
     (change_nothing, set(), 0),
     (change_code, {"app"}, SMALL),
     (import_another_name, {"app", "modules", "bytecode-rest"}, SMALL),
     (import_another_module, {"app", *TRIED_OUT, "bytecode-python"}, None),
-    # The README is part of the metadata.
+    # The README and the requirements are part of the metadata.
     (bump_version, {"lock", "app"}, SMALL + 10_000),
     (add_dev_dependency, {"lock"}, 0),
-    (add_one_dependency, {"lock", f"packages-{layer_of(NEWCOMER)}", *TRIED_OUT}, None),
-    (import_it, {"lock", "app", f"packages-{layer_of(NEWCOMER)}", f"bytecode-{layer_of(NEWCOMER)}", *TRIED_OUT}, None),
+    (add_one_dependency, {"lock", "app", *NEWCOMERS, *TRIED_OUT}, None),
+    (import_it, {"lock", "app", *NEWCOMERS, *TRIED_OUT}, None),
     (add_debian_package, {"base", "compiler", "app", *TRIED_OUT, *ALL_BYTECODE}, None),
 ]
 
