@@ -84,37 +84,30 @@ INSTALLED = {
     "anyio/_backends/__init__.py": "",
     "anyio/_backends/_asyncio.py": "",
 }
-OWNERS = {"Heavy": ["heavy/"], "light": ["light/", "spread/"], "plug_in": ["plugin.py"], "anyio": ["anyio/"]}
-LISTS = {"1": ["heavy"], "2": ["light", "plug-in", "anyio"], "3": []}
+LAYERS = {"1": ["heavy/"], "2": ["light/", "spread/", "plugin.py", "anyio/__init__.py"], "3": ["anyio/_backends/"]}
 
 
 @pytest.fixture
-def find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], dict[str, set[str]]]:
+def find(tmp_path: Path) -> Callable[[str, str], dict[str, set[str]]]:
     """Return a function that runs modules.py on names and on what the team adds; it returns list -> paths or names."""
-    site = tmp_path / "site"
-    for name, code in INSTALLED.items():
-        (site / name).parent.mkdir(parents=True, exist_ok=True)
-        (site / name).write_text(code)
-    for owner, parts in OWNERS.items():
-        info = site / f"{owner}-1.0.dist-info"
-        info.mkdir()
-        rows = [f"{name},," for name in INSTALLED if name.startswith(tuple(parts))]
-        (info / "RECORD").write_text("\n".join(rows))
-    (tmp_path / "lists").mkdir()
-    for layer, packages in LISTS.items():
-        (tmp_path / f"lists/packages-{layer}.txt").write_text("".join(f"{name} 1.0 x y\n" for name in packages))
-    monkeypatch.setattr(modules, "SITE", site)
+    for layer, parts in LAYERS.items():
+        for name in INSTALLED:
+            if name.startswith(tuple(parts)):
+                path = tmp_path / "layers" / layer / modules.SITE / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(INSTALLED[name])
 
     def find(names: str, also: str = "") -> dict[str, set[str]]:
         (tmp_path / "names.txt").write_text(names)
         (tmp_path / "import-also.txt").write_text(also)
-        modules.main([str(tmp_path / name) for name in ("names.txt", "import-also.txt", "lists", "found")])
+        modules.main([str(tmp_path / name) for name in ("names.txt", "import-also.txt", "layers", "found")])
         found = {}
         for path in (tmp_path / "found").iterdir():
             lines = [line.split() for line in path.read_text().splitlines()]
             for digest, file in (line for line in lines if len(line) == 2):
-                assert digest == hashlib.sha256(Path(file).read_bytes()).hexdigest()
-            found[path.stem] = {line[-1].removeprefix(f"{site}/") for line in lines}
+                here = file if path.stem == "python" else f"{tmp_path}/layers/{path.stem}{file}"
+                assert digest == hashlib.sha256(Path(here).read_bytes()).hexdigest()
+            found[path.stem] = {line[-1].removeprefix(f"/{modules.SITE}/") for line in lines}
         return found
 
     return find
@@ -134,7 +127,8 @@ def test_files_that_the_imports_load_by_layer(find: Callable[..., dict[str, set[
 def test_modules_that_are_loaded_by_name(find: Callable[..., dict[str, set[str]]]) -> None:
     found = find("?anyio\n", "# a plugin\nplugin  # why\n\n")
     assert found["imports"] == {"?anyio", "?anyio._backends._asyncio", "plugin"}
-    assert found["2"] == {"plugin.py", *(name for name in INSTALLED if name.startswith("anyio/"))}
+    assert found["2"] == {"plugin.py", "anyio/__init__.py"}
+    assert found["3"] == {"anyio/_backends/__init__.py", "anyio/_backends/_asyncio.py"}  # a part in another layer
     assert any(name.endswith("xml/dom/__init__.py") for name in found["python"])
 
 

@@ -1,19 +1,19 @@
 """Find the files that are loaded when the service's imports are, without running any of them.
 
-    python -m build.modules NAMES ALSO LISTS FOLDER
+    python -m build.modules NAMES ALSO LAYERS FOLDER
 
 NAMES, from app.py, and ALSO, which the team edits, name what is imported. Their import statements are followed, and
-those of what they import, through the environment in /app/.venv and the standard library: what runs when a module is
-loaded (not the body of a function, nor what only type checkers see), lazy imports (PEP 810) included.
+those of what they import, through the packages and the standard library: what runs when a module is loaded (not the
+body of a function, nor what only type checkers see), lazy imports (PEP 810) included.
 
-LISTS is a folder with packages-*.txt from lock.py. FOLDER, which is made, gets
+LAYERS is a folder with the layers of packages, each in one of its own. FOLDER, which is made, gets
 
-    1.txt ...      for each list, the sources of its packages that are to be compiled
+    1.txt ...      for each layer, the sources in it that are to be compiled
     python.txt     those of the standard library
     imports.txt    the modules that imports.py tries out; a question mark leads what need not be there
 
-A line of the first two is the SHA-256 of a file and its path. So bytecode.py runs again only when one of its own
-files has changed.
+A line of the first two is the SHA-256 of a file and its path in the image. So bytecode.py runs again only when one of
+its own files has changed.
 
 The statements are found by their look: a parser takes eight times as long. A file too many costs some bytes; one too
 few is found by imports.py.
@@ -21,7 +21,6 @@ few is found by imports.py.
 Exit status 1 when ALSO names a module that is not installed.
 """
 
-import csv
 import hashlib
 import re
 import sys
@@ -30,7 +29,7 @@ from collections.abc import Iterator
 from importlib.machinery import FrozenImporter, ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 
-SITE = Path(f"/app/.venv/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages")
+SITE = f"app/.venv/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 
 # What is loaded by a name that no import statement holds: (package that is imported, package that is there) -> module.
 USUAL = {
@@ -97,11 +96,10 @@ class Modules:
         """Note a module, with the packages that it is in; return whether there is one of that name."""
         if name not in self.specs:
             parent, _, last = name.rpartition(".")
-            path: list[str] | None = self.path
-            if parent:
-                above = self.specs.get(parent) if self.load(parent) else None
-                path = list(above.submodule_search_locations or ()) if above else None
-            spec = PathFinder.find_spec(last, path) if path and last else None
+            spec = None
+            if last and (not parent or self.load(parent)):
+                # A package may have parts in several layers.
+                spec = PathFinder.find_spec(last, [f"{folder}/{parent.replace('.', '/')}" for folder in self.path])
             self.specs[name] = spec
             if spec and isinstance(spec.loader, SourceFileLoader):
                 self.todo.append((name, spec))
@@ -131,26 +129,13 @@ def installed(name: str, modules: Modules) -> str:
     return name
 
 
-def owners(lists: Path) -> dict[Path, str]:
-    """Return file -> the layer that it is in, for all files of the packages that the lists name."""
-    layers = {}
-    for path in lists.glob("packages-*.txt"):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            layers[line.split()[0]] = path.stem.removeprefix("packages-")
-    found = {}
-    for record in SITE.glob("*.dist-info/RECORD"):
-        name = re.sub(r"[-_.]+", "-", record.parent.name.split("-")[0]).lower()
-        with record.open(encoding="utf-8", newline="") as rows:
-            found.update({SITE / row[0]: layers[name] for row in csv.reader(rows)})
-    return found
-
-
 def main(arguments: list[str]) -> None:
     """Do what the command line says."""
     if len(arguments) != 4:
         sys.exit(__doc__)
-    names, also, lists, folder = map(Path, arguments)
-    modules = Modules([sysconfig.get_path("stdlib"), f"{sysconfig.get_path('platstdlib')}/lib-dynload", str(SITE)])
+    names, also, layers, folder = map(Path, arguments)
+    python = [sysconfig.get_path("stdlib"), f"{sysconfig.get_path('platstdlib')}/lib-dynload"]
+    modules = Modules([*python, *(str(layer / SITE) for layer in sorted(layers.iterdir()))])
     imports = set()
     for name in names.read_text(encoding="utf-8").split():
         mark = "?" * name.startswith("?")
@@ -165,14 +150,16 @@ def main(arguments: list[str]) -> None:
             imports.add(f"?{name}")
     modules.follow()
 
-    layers = owners(lists)
-    found: dict[str, list[str]] = {name: [] for name in {*layers.values(), "python"}}
+    found: dict[str, list[str]] = {name: [] for name in ("python", *(layer.name for layer in layers.iterdir()))}
     for path in modules.sources():
-        owner = layers.get(path, "python")
-        found[owner].append(f"{hashlib.sha256(path.read_bytes()).hexdigest()} {path}\n")
+        layer, place = "python", path
+        if path.is_relative_to(layers):
+            layer, *parts = path.relative_to(layers).parts
+            place = Path("/", *parts)
+        found[layer].append(f"{hashlib.sha256(path.read_bytes()).hexdigest()} {place}\n")
     folder.mkdir()
-    for name in {*found, *(path.stem.removeprefix("packages-") for path in lists.glob("packages-*.txt"))}:
-        (folder / f"{name}.txt").write_text("".join(found.get(name, [])), encoding="utf-8")
+    for name, lines in found.items():
+        (folder / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
     wanted = {name for name in imports if name.strip("?")}
     wanted -= {f"?{name}" for name in wanted}
     (folder / "imports.txt").write_text("".join(f"{name}\n" for name in sorted(wanted)), encoding="utf-8")
