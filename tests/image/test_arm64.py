@@ -58,19 +58,15 @@ def test_holds(bake: Bake, arm64: Engine, registry: Registry, service: str, monk
 
 
 def test_two_platforms(bake: Bake, arm64: Engine, registry: Registry) -> None:
-    """Built one after the other with one cache of downloads; checked one by one; pushed as one."""
+    """Built one after the other with one cache of downloads; checked one by one."""
     project = bake(service_type="worker", project_slug="arm64-worker")
-    done, images = make(project, arm64, registry, BOTH, "image", "check-image", "POINTS=user: or packages: or size:")
+    done, images = make(project, arm64, registry, BOTH, "image", "check-image", "POINTS=user: or size:")
     assert [arm64.inspect(name, ".Architecture") for name in images] == ["amd64", "arm64"]
     for name, machine in zip(images, ("x86_64", "aarch64"), strict=True):
-        assert f"{name}: 4 of 4 points hold" in done.stdout
+        assert f"{name}: 2 of 2 points hold" in done.stdout
         files = arm64.docker("run", "--rm", "--entrypoint", "find", name, "/app/.venv", "-name", "*.so").stdout
         assert set(re.findall(r"x86_64|aarch64", files)) == {machine}
 
     # The digest of the base image is that of all its platforms.
     (base,) = {arm64.inspect(name, ".Config.Labels")["org.opencontainers.image.base.digest"] for name in images}
     assert base == registry.digests("platforms/python")[f"{VERSION}-slim-{arm64.suites[VERSION]}"]
-
-    # Of the layers only those with compiled code are a platform's own.
-    layers = [arm64.inspect(name, ".RootFS.Layers") for name in images]
-    print([one == other for one, other in zip(*layers, strict=True)])

@@ -206,7 +206,7 @@ def test_slow(build: Build, engine: Engine, tmp_path: Path, monkeypatch: pytest.
     project, image = build()
     slow = broken(engine, image, tmp_path, patch(APP, "", "import time; time.sleep(6)"))
     monkeypatch.setenv("SLOW", "10")
-    rows = table(judge(project, slow, "-k", "healthy in time"))
+    rows = table(judge(project, slow, "-k", "healthy and time"))
     assert red(rows) == {}
     assert rows["start: healthy in time"].seen.endswith(" of 50 s")
 
