@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.ci.conftest import Registry
+from tests.ci.conftest import MANIFESTS, Registry
 from tests.helpers.engine import Engine
 from tests.helpers.project import Bake, Project, Run, run
+from tests.lab.engine import LAB
 
 REVISION = "4e1243bd22c66e76c2ba9eddc1f91394e57f9f83"
 Push = Callable[..., Run]
@@ -155,6 +156,62 @@ def test_image_that_does_not_tell_its_revision(
     assert done.returncode != 0
     assert "no tag to push under" in done.stderr
     assert not pushed(registry, image)
+
+
+# --- several platforms ---
+
+BOTH = "linux/amd64,linux/arm64"
+
+
+@pytest.fixture(params=["docker", "podman"])
+def client(request: pytest.FixtureRequest, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The program of an engine that knows the registry."""
+    if request.param == "docker":
+        return "docker"
+    registries = tmp_path / "registries.conf"
+    registries.write_text(f'[[registry]]\nlocation = "{registry.address}"\ninsecure = true\n')
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(registries))
+    return run(LAB, "podman").stdout.split()[-1]
+
+
+@pytest.fixture
+def images(client: str, registry: Registry, project: Project, tmp_path: Path) -> Iterator[str]:
+    """The name, but for the platform, of two images that were checked."""
+    name = f"{registry.address}/push/{uuid.uuid4().hex}"
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY content /\n")
+    labels = ("--label=org.opencontainers.image.version=1.2.0", f"--label=org.opencontainers.image.revision={REVISION}")
+    for platform in BOTH.split(","):
+        part = platform.replace("/", "-")
+        (tmp_path / "content").write_text(part)
+        run(client, "build", "--quiet", "--platform", platform, "--tag", f"{name}:{part}", *labels, str(tmp_path))
+        done = run(client, "image", "inspect", "--format", "{{.Id}}", f"{name}:{part}")
+        project.write(f".image-checked-{part}", done.stdout)
+    yield name
+    names = run(client, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", name).stdout.split()
+    run(client, "rmi", "--force", *names)
+
+
+def test_platforms_are_joined(project: Project, images: str, client: str, registry: Registry) -> None:
+    done = push(project, images, PLATFORM=BOTH, DOCKER=client, TAGS="v1.2.0")
+    assert done.returncode == 0, done.stderr
+    own = [f"{REVISION}-linux-amd64", f"{REVISION}-linux-arm64"]
+    assert order(done) == [*own, REVISION, "1.2.0", "latest"]
+    tags = pushed(registry, images)
+    (digest,) = {tags[tag] for tag in (REVISION, "1.2.0", "latest")}
+    assert done.stdout.endswith(f"{images}@{digest} is pushed as {REVISION}, 1.2.0, latest\n")
+    index, _ = registry.get(f"{images.removeprefix(registry.address + '/')}/manifests/{digest}", ", ".join(MANIFESTS))
+    joined = {part["platform"]["architecture"]: part["digest"] for part in index["manifests"]}
+    assert joined == {"amd64": tags[own[0]], "arm64": tags[own[1]]}
+
+
+def test_each_platform_was_checked(project: Project, images: str, client: str, registry: Registry) -> None:
+    (project.path / ".image-checked-linux-arm64").unlink()
+    (project.path / ".image-checked").write_text(project.read(".image-checked-linux-amd64"))
+    done = push(project, images, PLATFORM=BOTH, DOCKER=client, TAGS="main")
+    assert done.returncode != 0
+    assert f"{images}:linux-arm64 is not pushed: it was not checked" in done.stderr
+    assert f"make check-image IMAGE={images} PLATFORM={BOTH}" in done.stderr
+    assert not pushed(registry, images)
 
 
 class AsksForALogin(BaseHTTPRequestHandler):

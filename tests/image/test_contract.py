@@ -198,6 +198,27 @@ def test_service_that_never_stops(build: Build, engine: Engine, tmp_path: Path) 
     assert red(rows) == {"stop: a second signal ends it at once": "no end after 30 s"}
 
 
+# --- on a slow machine ---
+
+
+def test_slow(build: Build, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As under emulation: it is healthy only after more than 5 s."""
+    project, image = build()
+    slow = broken(engine, image, tmp_path, patch(APP, "", "import time; time.sleep(6)"))
+    monkeypatch.setenv("SLOW", "10")
+    rows = table(judge(project, slow, "-k", "healthy and time"))
+    assert red(rows) == {}
+    assert rows["start: healthy in time"].seen.endswith(" of 50 s")
+
+
+@pytest.mark.quick
+def test_slow_is_a_number(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLOW", "ten")
+    done = judge(bake(), "no-such-image")
+    assert done.returncode == 2
+    assert done.stderr == "SLOW is 'ten'; allowed: a number, such as 10\n"
+
+
 # --- what a project says about itself ---
 
 

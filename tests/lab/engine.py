@@ -109,4 +109,9 @@ def weigh(blob: IO[bytes]) -> Layer:
 
 def containerd_host() -> str:
     """Start the lab's engine with the containerd image store; return the DOCKER_HOST that leads to it."""
-    return run(str(LAB), "containerd").partition("DOCKER_HOST=")[2].split()[0]
+    return host("containerd")
+
+
+def host(*command: str) -> str:
+    """Run a command of the lab that starts an engine; return the DOCKER_HOST that leads to it."""
+    return run(str(LAB), *command).partition("DOCKER_HOST=")[2].split()[0]

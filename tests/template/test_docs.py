@@ -17,6 +17,7 @@ PAGES = [path for path in run("git", "ls-files", "*.md", cwd=ROOT).stdout.splitl
 # What is in the first column of a table of messages, and printed by other programs.
 OF_OTHERS = {
     "port is already allocated",
+    "exec format error",
     "AssertionError",
     "No module named '....tests'",
     "libmagic.so.1",

@@ -15,6 +15,14 @@ def test_ci_calls_the_test_command_of_the_readme() -> None:
         assert "make test" in (ROOT / file).read_text(), file
 
 
+def test_emulation_is_a_command_of_its_own() -> None:
+    """`make test` takes none of its tests, and CI calls it, too."""
+    options = ("--collect-only", "--quiet", "-p", "no:cacheprovider", "tests/image/test_arm64.py")
+    assert "no tests collected" in run(sys.executable, "-m", "pytest", *options, cwd=ROOT, check=False).stdout
+    assert "::test_holds" in run(sys.executable, "-m", "pytest", *options, "-m", "arm64", cwd=ROOT).stdout
+    assert "make arm64" in (ROOT / ".ci/run").read_text()
+
+
 WITHOUT_ENGINE = {"PATH": "/usr/bin:/bin", "DOCKER_HOST": "unix:///nowhere.sock"}
 
 

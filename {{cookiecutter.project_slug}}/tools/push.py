@@ -6,14 +6,16 @@ CHECKED is the file in which `make check-image` left the id of the image that he
 built and checked under: registry and repository, no tag. From the environment:
 
     TAGS        names of branches and version tags, separated by spaces; the branch that is checked out, if it isn't set
+    PLATFORM    several, as linux/amd64,linux/arm64: the images IMAGE:linux-amd64 and so on become one of all platforms
     UNCHECKED   1: push without asking whether the image was checked
     DOCKER      the engine's program: docker (default) or podman
 
 The image is pushed by its id: first under its revision (a label of its own), then under each name of TAGS, in which a
 character that a tag can't have becomes a hyphen. v1.2.3 or 1.2.3 in TAGS makes a release: it must be the version that
 the image has (a label, too), and becomes the tag 1.2.3 and, last of all, `latest`; a pre-release does not become
-`latest`. All tags get one digest, which is printed. Exit status 1, with the reason and what was pushed until then, when
-a step fails.
+`latest`. Of several platforms, each image is pushed under the first tag and its platform; then they are joined under
+each tag, for the engine that pulls it to choose. All tags get one digest, which is printed. Exit status 1, with the
+reason and what was pushed until then, when a step fails.
 """
 
 import json
@@ -21,11 +23,16 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
+import uuid
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 DOCKER = os.environ.get("DOCKER", "docker")
+# Docker prints the digest of what it pushes by itself.
+TELL_DIGEST = ["--digestfile", "/dev/stdout"] if Path(DOCKER).name.startswith("podman") else []
+PLATFORM = os.environ.get("PLATFORM", "")
+# What the images of several platforms have at the end of their names; nothing where there is one image.
+PARTS = PLATFORM.replace("/", "-").split(",") if "," in PLATFORM else [""]
 REPOSITORY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+")
 NAMES_A_VERSION = re.compile(r"v\d\S*|\d+(\.\d+)+\S*")
 # PEP 440's final releases and post-releases.
@@ -53,13 +60,18 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
         fail(f"there is no program {command[0]}")
 
 
-def find(name: str) -> Image:
-    """Return the image that the engine has under `name`."""
-    done = run(DOCKER, "image", "inspect", name)
+def options(name: str) -> str:
+    """Return the options of make for the image `name`, to advise with."""
+    return f"IMAGE={name} PLATFORM={PLATFORM}" if PARTS != [""] else f"IMAGE={name}"
+
+
+def find(local: str, name: str) -> Image:
+    """Return the image that the engine has under the name `local`."""
+    done = run(DOCKER, "image", "inspect", local)
     if done.returncode:
         fail(
-            f"no image {name} here: {done.stderr.strip()}\n"
-            f"Build and check it first: make image check-image IMAGE={name}"
+            f"no image {local} here: {done.stderr.strip()}\n"
+            f"Build and check it first: make image check-image {options(name)}"
         )
     (found,) = json.loads(done.stdout)
     labels = found["Config"].get("Labels") or {}
@@ -67,15 +79,15 @@ def find(name: str) -> Image:
     return Image(found["Id"], revision, version)
 
 
-def refuse_unchecked(image: Image, name: str, checked: Path) -> None:
+def refuse_unchecked(image: Image, local: str, name: str, checked: Path) -> None:
     """End when `checked`, the file that check-image left, does not name `image`."""
     held = checked.read_text(encoding="utf-8").strip() if checked.exists() else ""
     if held == image.id:
         return
-    state = f"the image that was checked is {held}, and {name} is {image.id} now" if held else "it was not checked"
+    state = f"the image that was checked is {held}, and {local} is {image.id} now" if held else "it was not checked"
     fail(
-        f"{name} is not pushed: {state}.\n"
-        f"Run make check-image IMAGE={name} and fix what does not hold; UNCHECKED=1 pushes it all the same."
+        f"{local} is not pushed: {state}.\n"
+        f"Run make check-image {options(name)} and fix what does not hold; UNCHECKED=1 pushes it all the same."
     )
 
 
@@ -109,18 +121,14 @@ def tags(image: Image, wanted: list[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def push(image: Image, name: str) -> str:
-    """Push `image` as `name`, a repository with a tag; return its digest."""
+def push_by(name: str, *steps: list[str]) -> str:
+    """Push `name`, a repository with a tag, by commands of the engine; return the digest that the last one prints."""
     print(f"pushing {name}", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        digest = Path(folder, "digest")
-        # Docker prints the digest, Podman writes it to a file.
-        options = ("--digestfile", str(digest)) if Path(DOCKER).name.startswith("podman") else ()
-        done = run(DOCKER, "tag", image.id, name)
-        if done.returncode == 0:
-            done = run(DOCKER, "push", *options, name)
-        printed = digest.read_text(encoding="utf-8") if digest.exists() else done.stdout
-    if done.returncode == 0 and (found := re.search(r"sha256:[0-9a-f]{64}", printed)):
+    for step in steps:
+        done = run(DOCKER, *step)
+        if done.returncode:
+            break
+    if done.returncode == 0 and (found := re.search(r"sha256:[0-9a-f]{64}", done.stdout)):
         return found[0]
     registry = name.split("/")[0]
     advice = ""
@@ -129,20 +137,44 @@ def push(image: Image, name: str) -> str:
     fail(f"{name} could not be pushed: {done.stderr.strip() or 'no digest was printed'}{advice}")
 
 
+def push(image: Image, name: str) -> str:
+    """Push `image` as `name`; return its digest."""
+    return push_by(name, ["tag", image.id, name], ["push", *TELL_DIGEST, name])
+
+
+def join(name: str, digests: list[str]) -> str:
+    """Make one image, `name`, of those that its repository has under `digests`; return its digest."""
+    parts = [f"{name.rpartition(':')[0]}@{digest}" for digest in digests]
+    if TELL_DIGEST:
+        created = f"push-{uuid.uuid4().hex}"
+        create = ["manifest", "create", created, *(f"docker://{part}" for part in parts)]
+        return push_by(name, create, ["manifest", "push", "--rm", *TELL_DIGEST, created, f"docker://{name}"])
+    tools = ["buildx", "imagetools"]
+    tell = ["inspect", "--format", "{{print .Manifest.Digest}}"]
+    return push_by(name, [*tools, "create", "--tag", name, *parts], [*tools, *tell, name])
+
+
 def main(checked: Path, name: str) -> None:
-    """Push the image `name` under all its tags."""
+    """Push the image `name`, or those of several platforms, under all tags."""
     if not REPOSITORY.fullmatch(name):
         fail(
             f"{name} is no place to push to; wanted: a registry and a repository, in lower case, without a tag.\n"
             "Build, check and push under one name: make image check-image push IMAGE=registry.example.com/team/service"
         )
-    image = find(name)
-    if os.environ.get("UNCHECKED") != "1":
-        refuse_unchecked(image, name, checked)
+    images: dict[str, Image] = {}
+    for part in PARTS:
+        local = f"{name}:{part}" if part else name
+        images[part] = image = find(local, name)
+        if os.environ.get("UNCHECKED") != "1":
+            refuse_unchecked(image, local, name, checked.with_name(f"{checked.name}-{part}") if part else checked)
+    if len({(image.revision, image.version) for image in images.values()}) > 1:
+        fail(f"the images for {PLATFORM} are not of one revision. Build and check them again, in one go")
+    wanted = tags(image, names())
     pushed: dict[str, str] = {}
     try:
-        for tag in tags(image, names()):
-            pushed[tag] = push(image, f"{name}:{tag}")
+        digests = [push(image, f"{name}:{wanted[0]}-{part}") for part, image in images.items() if part]
+        for tag in wanted:
+            pushed[tag] = join(f"{name}:{tag}", digests) if digests else push(image, f"{name}:{tag}")
             if len(set(pushed.values())) > 1:
                 fail(f"the tags got different digests: {pushed}")
     finally:

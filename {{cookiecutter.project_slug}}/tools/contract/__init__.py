@@ -10,6 +10,9 @@ Two are judged at a time; one that comes too late is judged again alone. The tab
     EXCEPTED    it does not hold, and pyproject.toml says why it need not
     not judged  the service can't start, since a required setting has no value
 
+SLOW in the environment makes every limit of time so many times longer: 10 for an image that is emulated, since it is
+for another platform than this machine.
+
 Exit status: 0 all hold or are excepted, 1 some do not, 2 the image can't be examined. No container stays behind.
 
 It needs Docker, or Podman by DOCKER=podman. Files are read from what the engine exports, so that the image does not

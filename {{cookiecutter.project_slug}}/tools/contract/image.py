@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tarfile
 import time
 import tomllib
@@ -23,9 +24,14 @@ import pytest
 
 from contract.terms import errors
 
+try:
+    SLOW = float(os.environ.get("SLOW") or 1)  # how many times longer than usual everything may take
+except ValueError:
+    print(f"SLOW is {os.environ['SLOW']!r}; allowed: a number, such as 10", file=sys.stderr)
+    raise SystemExit(2) from None
 ENGINE = os.environ.get("DOCKER", "docker")
 PYTHON = "/app/.venv/bin/python"
-PATIENCE = 15  # seconds, where the contract sets no limit
+PATIENCE = 15 * SLOW  # seconds, where the contract sets no limit
 CANARY = "canary-6f1c0b"  # stands for a secret
 # Every container of a run has this label, whichever process has started it: the environment is inherited.
 LABEL = f"image-contract={os.environ.setdefault('IMAGE_CONTRACT_RUN', uuid.uuid4().hex)}"
@@ -65,7 +71,7 @@ class Life(NamedTuple):
     stderr: str
 
 
-def engine(*arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def engine(*arguments: str, timeout: float = 4 * PATIENCE) -> subprocess.CompletedProcess[str]:
     """Run the engine's command line; the caller looks at the exit status. Raises TimeoutExpired."""
     command = [ENGINE, *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)  # noqa: S603
@@ -114,6 +120,9 @@ class Image:
             )
             raise Unusable(f"{error}\n{hint}") from error
         self.settings = [f"--env={name}={value}" for name, value in self.terms["settings"].items()]
+        # Engines warn of an image for another platform than theirs, or refuse to run it, unless that is named.
+        platform = "/".join(filter(None, (inspected.get(part) for part in ("Os", "Architecture", "Variant"))))
+        self.options = [f"--platform={platform}", f"--label={LABEL}"]
         self.config: dict[str, Any] = inspected["Config"]
         # Where Podman has it, too.
         self.health: dict[str, Any] = self.config.get("Healthcheck") or inspected.get("Healthcheck") or {}
@@ -127,7 +136,7 @@ class Image:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a container with the project's settings until it ends; raises TimeoutExpired."""
-        return engine("run", "--rm", "--label", LABEL, *self.settings, *arguments, timeout=PATIENCE)
+        return engine("run", "--rm", *self.options, *self.settings, *arguments, timeout=PATIENCE)
 
     def ask(self, name: str, *arguments: str) -> dict[str, Any]:
         """Return what a program in `probes` prints, decoded from JSON; Broken when it fails."""
@@ -140,11 +149,12 @@ class Image:
     def running(self, *options: str, command: Sequence[str] = ()) -> Iterator[Container]:
         """Yield a container with the service, healthy unless it can't become so; it is removed in the end."""
         begin = time.monotonic()
-        arguments = ["--detach", "--label", LABEL, *self.settings, *options, *(command or [self.name])]
+        end = begin + self.terms["start-seconds"] * SLOW + PATIENCE
+        arguments = ["--detach", *self.options, *self.settings, *options, *(command or [self.name])]
         container = Container(self, output("run", *arguments).strip())
         try:
             while not container.healthy():
-                if not container.state("Running") or time.monotonic() > begin + self.terms["start-seconds"] + PATIENCE:
+                if not container.state("Running") or time.monotonic() > end:
                     break
                 time.sleep(0.3)
             else:
@@ -174,7 +184,7 @@ class Image:
     @cached_property
     def files(self) -> dict[str, File]:
         """Every file of the image by its path, without the slash at the front."""
-        container = output("create", "--label", LABEL, self.name).strip()
+        container = output("create", *self.options, self.name).strip()
         found = {}
         try:
             with start("export", container) as process, tarfile.open(fileobj=process.stdout, mode="r|") as archive:
@@ -282,8 +292,8 @@ class Container:
     def client(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
         """Yield a program in `probes` that has started, in a container of its own in the service's network."""
         container = f"client-{uuid.uuid4().hex}"
-        options = ["--rm", "--label", LABEL, "--name", container, "--network", f"container:{self.id}"]
-        with start("run", *options, *self.image.program(name)) as process:
+        options = ["--rm", *self.image.options, "--name", container, "--network", f"container:{self.id}"]
+        with start("run", *options, *self.image.program(name, str(PATIENCE))) as process:
             try:
                 if not process.stdout or process.stdout.readline().strip() != b"started":
                     raise Broken(f"no client gets an answer; {self.last_words()}")

@@ -2,19 +2,19 @@
 
 import time
 
-from contract.image import Image, Late, engine
+from contract.image import SLOW, Image, Late, engine
 from contract.plugin import point
 
-AT_ONCE = 1  # seconds
+AT_ONCE = 1 * SLOW  # seconds
 
 
 @point("health: a hanging service is unhealthy", fix="HEALTHCHECK has to ask the service itself, with a time limit")
 def test_hang(image: Image) -> str:
     """Every process but the init is frozen; the health check then fails in its own time limit."""
-    with image.running("--env=HEARTBEAT_MAX_AGE=1") as container:
+    with image.running(f"--env=HEARTBEAT_MAX_AGE={SLOW}") as container:
         container.must_be_healthy()
         container.run("freeze")
-        time.sleep(0 if image.serves else 1.5)
+        time.sleep(0 if image.serves else 1.5 * SLOW)
         begin = time.monotonic()
         assert not container.healthy(), "healthy all the same"
     return f"unhealthy after {time.monotonic() - begin:.1f} s"

@@ -1,15 +1,17 @@
 """Load the service until nobody listens any more, and print what was answered and what was lost.
 
 Three kinds of client: one keeps its connection, one opens a new one each time, one takes 0.4 s to send its request. A
-request of which a part was sent and not answered is lost. "started" is printed after 300 answers.
+request of which a part was sent and not answered is lost. "started" is printed after 300 answers. It ends after so many
+seconds as the first argument says, should the service not end.
 """
 
 import asyncio
 import json
+import sys
 import time
 
 count = {"answered": 0, "lost": 0, "not ready": 0}
-end = time.monotonic() + 15  # should the service not end
+end = time.monotonic() + float(sys.argv[1])
 
 
 async def client(kind: str, path: str) -> None:

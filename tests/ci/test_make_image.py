@@ -1,0 +1,63 @@
+"""`make image`: what it asks the registry, and what it has the engine build."""
+
+import re
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.ci.conftest import Registry
+from tests.helpers.engine import Engine
+from tests.helpers.project import Bake
+
+# Shows the arguments of a build in place of it.
+DOCKER = """#!/bin/sh
+[ "$1" = build ] || exec docker "$@"
+echo "BUILD $*" >&2
+"""
+
+
+@pytest.fixture
+def stub(tmp_path: Path) -> str:
+    """A program in place of `docker`."""
+    (tmp_path / "docker").write_text(DOCKER)
+    (tmp_path / "docker").chmod(0o755)
+    return str(tmp_path / "docker")
+
+
+@pytest.mark.parametrize("platforms", [["linux/amd64"], ["linux/amd64", "linux/arm64"]], ids=len)
+def test_digest_of_the_base_image(
+    bake: Bake, engine: Engine, registry: Registry, tmp_path: Path, stub: str, platforms: list[str]
+) -> None:
+    """Of an image for one platform, and of one for several, as the official ones are."""
+    repository = f"base-{uuid.uuid4().hex}/python"
+    base = f"{registry.address}/{repository}:3.14-slim-trixie"
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    parts = [f"{base}-{number}" for number, _ in enumerate(platforms)]
+    for part, platform in zip(parts, platforms, strict=True):
+        engine.images.append(part)
+        engine.docker("build", "--quiet", "--platform", platform, "--tag", part, tmp_path)
+        engine.docker("push", "--quiet", part)
+    engine.docker("buildx", "imagetools", "create", "--tag", base, *parts)
+    env = {"DOCKER": stub, "REGISTRY": base.partition("/python")[0]}
+    done = bake(service_type="worker").make("image", env=env)
+    digest = registry.digests(repository)["3.14-slim-trixie"]
+    assert f" BASE_DIGEST={digest} " in done.stderr
+
+
+@pytest.mark.quick
+def test_platforms(bake: Bake, stub: str) -> None:
+    """One image under its own name; of several, each has the platform in its name."""
+    project = bake(service_type="worker")
+    env = {"DOCKER": stub, "IMAGE": "team/x", "REGISTRY": "127.0.0.1:9"}
+
+    def built(platform: str) -> list[str]:
+        done = project.make("image", f"PLATFORM={platform}", env=env)
+        return re.findall(r"^BUILD build --tag (.*?) --build-arg", done.stderr, re.MULTILINE)
+
+    assert built("") == ["team/x"]
+    assert built("linux/arm64") == ["team/x --platform linux/arm64"]
+    assert built("linux/amd64,linux/arm/v7") == [
+        "team/x:linux-amd64 --platform linux/amd64",
+        "team/x:linux-arm-v7 --platform linux/arm/v7",
+    ]
