@@ -159,7 +159,7 @@ def test_a_lock_that_can_not_be_installed_is_refused(bake: Bake, words: str) -> 
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("setting", ["build", "exclude", "include", "packages"])
+@pytest.mark.parametrize("setting", ["build", "exclude", "packages"])
 def test_a_setting_that_the_image_would_ignore_is_refused(bake: Bake, setting: str) -> None:
     project = bake()
     if setting == "packages":

@@ -73,7 +73,11 @@ def test_no_setuid(image: Image, no_file: NoFile) -> str:
     return no_file(found, f"{len(image.files)} files seen")
 
 
-@point("files: no tool, package manager or cache", fix="install it in a stage that does not ship")
+@point(
+    "files: no tool, package manager or cache",
+    fix='do without it; or, in [tool.image-contract.except], say why: "files: no tool, package manager or cache" ='
+    ' { "*/bin/git" = "the service clones repositories" }',
+)
 def test_no_tool(image: Image, no_file: NoFile) -> str:
     """No compiler, pip, uv, Poetry, setuptools, curl, git, and nothing that they or apt leave behind."""
     return no_file([path for path in image.files if like(path, TOOLS)], "none")
@@ -102,15 +106,17 @@ def versions(image: Image) -> dict[str, str]:
 def test_as_locked(image: Image) -> str:
     """Every package of the main group is there in its version, and no other one is."""
     have, project = versions(image), image.pyproject["project"]
+    # A marker of one extra has to hold for one that the image has, or without any.
+    extras = ["", *image.pyproject["tool"].get("image", {}).get("extras", [])]
     name = canonicalize_name(project["name"])
     want: dict[str, str] = {name: project.get("version") or have.get(name, "dynamic")}
     for package in image.lock["package"]:
         markers = package.get("markers", "")
         if isinstance(markers, dict):
             markers = markers.get("main", "")
-        if "main" not in package["groups"] or package["optional"]:
+        if "main" not in package["groups"]:
             continue
-        if not markers or Marker(markers).evaluate(image.facts["markers"]):
+        if not markers or any(Marker(markers).evaluate({**image.facts["markers"], "extra": extra}) for extra in extras):
             want[canonicalize_name(package["name"])] = package["version"]
     wrong = [name for name in sorted({*have, *want}) if have.get(name) != want.get(name)]
     none_of([f"{name} {have.get(name, 'missing')} (locked: {want.get(name, 'not at all')})" for name in wrong])
