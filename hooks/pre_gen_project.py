@@ -28,8 +28,8 @@ TEXT_LENGTH = 200
 TAKEN = frozenset({"src", "docker", "deploy", "tools", "tests", "test", "conftest", "service_runtime"})
 # YAML takes these for a truth value or nothing, where compose.yaml and Kubernetes want a name.
 YAML_WORDS = frozenset({"y", "yes", "n", "no", "on", "off", "true", "false", "null"})
-# Modules that are not called as their package in poetry.lock, where post_gen looks; and those new in Python 3.14 and
-# 3.15, which an older one that runs this does not know.
+# Modules that are not called as their package in poetry.lock, where post_gen looks; and new ones of Python's own, which
+# an older Python that runs this does not know.
 MODULES = frozenset({"dotenv", "mypyc", "opentelemetry", "py", "pythonjsonlogger"})
 MODULES |= {"annotationlib", "compression", "profiling"}
 

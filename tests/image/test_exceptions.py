@@ -1,4 +1,4 @@
-"""What a service may need beyond the ordinary, by a line in pyproject.toml or docker/, or refused with one that helps."""
+"""What a service may need beyond the ordinary: by a line in pyproject.toml or docker/, or refused with a line."""
 
 import json
 import re

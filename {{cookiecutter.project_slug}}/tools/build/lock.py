@@ -43,12 +43,12 @@ REMEDY = "run 'make lock' and commit the file"
 ADDRESS = 'name its address: "{name} @ https://..."'
 # Where an image takes no package from, and what to do instead.
 REFUSED = {
-    "git": "which has no hash: publish it on an index, or name the archive of its commit,"
+    "git": ", which has no hash: publish it on an index, or name the archive of its commit,"
     ' "{name} @ https://.../archive/<commit>.tar.gz" (build_image=full builds it)',
-    "directory": "a folder that the build does not get: move its code into src/ and name it in tool.poetry.packages,"
+    "directory": ", a folder that the build does not get: move its code into src/ and name it in tool.poetry.packages,"
     ' {{ include = "...", from = "src" }}; or publish it on an index',
-    "file": f"which the build does not get: publish it on an index, or {ADDRESS}",
-    "url": f"no web address: publish it on an index, or {ADDRESS}",
+    "file": f", which the build does not get: publish it on an index, or {ADDRESS}",
+    "url": f", no web address: publish it on an index, or {ADDRESS}",
 }
 
 # The layers of the packages, the heaviest first. What is known to have wheels of more than 2 MB lies with its like; all
@@ -113,7 +113,7 @@ def chosen(locker: Locker, *, build: bool, extras: Sequence[str] = ()) -> dict[s
             continue
         kind, source = package.source_type, package.source_url or ""
         if kind not in (None, "legacy") and not (kind == "url" and source.startswith(("https://", "http://"))):
-            sys.exit(f"{package.name} is locked to {kind} {source}, {REFUSED[kind].format(name=package.name)}")
+            sys.exit(f"{package.name} is locked to {kind} {source}{REFUSED[kind].format(name=package.name)}")
         place, file = layer_of(package.name), wheel(package.files, ranks)
         if file is None and build:
             file, place = archive(package.files), "built"
