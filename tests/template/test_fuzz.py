@@ -116,7 +116,6 @@ def check(project: Path, answers: Mapping[str, str]) -> str:
     return dockerfile[dockerfile.index("\nLABEL ") :]
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("share", range(SHARES))
 @pytest.mark.parametrize(
     ("render", "sets"), [(fuzz.given, fuzz.sets_of_answers()), (fuzz.replayed, fuzz.recorded_answers())], ids=WAYS
