@@ -34,6 +34,7 @@ MADE = """
     */site-packages/app.pth */site-packages/_virtualenv.p* app/bytecode/*.pyc
 """
 URL_WITH_PASSWORD = re.compile(r"[a-z]+://[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
+INNER = re.compile(r"/(site-packages|app/lib)/[^/]+/.*\.dist-info/")
 FOLDERS = {"venv": "app/.venv/", "bytecode": "app/bytecode/", "app": "app/lib/"}
 
 
@@ -92,13 +93,18 @@ def test_no_leftover(image: Image, no_file: NoFile) -> str:
     return no_file(found, "none")
 
 
+def of_packages(image: Image, name: str) -> dict[str, str]:
+    """Return path -> text of the files `name` of all packages, without those that lie in another, as in setuptools."""
+    found = {path: file.text for path, file in image.files.items() if path.endswith(f".dist-info/{name}")}
+    return {path: text for path, text in found.items() if not INNER.search(path)}
+
+
 def versions(image: Image) -> dict[str, str]:
     """Return name and version of every package in the image."""
     found: dict[str, str] = {}
-    for path, file in image.files.items():
-        if path.endswith(".dist-info/METADATA"):
-            metadata = email.message_from_string(file.text)
-            found[canonicalize_name(metadata["Name"])] = metadata["Version"]
+    for text in of_packages(image, "METADATA").values():
+        metadata = email.message_from_string(text)
+        found[canonicalize_name(metadata["Name"])] = metadata["Version"]
     return found
 
 
@@ -130,11 +136,10 @@ def test_as_recorded(image: Image, no_file: NoFile) -> str:
     The build has checked the wheels, RECORD included, against poetry.lock; the project's own RECORD it has written.
     """
     recorded = {}
-    for path, file in image.files.items():
-        if path.endswith(".dist-info/RECORD"):
-            folder = path.rpartition("/")[0].rpartition("/")[0]
-            for name, digest, _ in csv.reader(file.text.splitlines()):
-                recorded[os.path.normpath(f"{folder}/{name}")] = digest.removeprefix("sha256=")
+    for path, text in of_packages(image, "RECORD").items():
+        folder = path.rpartition("/")[0].rpartition("/")[0]
+        for name, digest, _ in csv.reader(text.splitlines()):
+            recorded[os.path.normpath(f"{folder}/{name}")] = digest.removeprefix("sha256=")
     found = [path for path in recorded if path not in image.files]
     for path, file in image.files.items():
         if path in recorded and recorded[path] not in ("", file.digest):
