@@ -34,7 +34,7 @@ MADE = """
     */site-packages/app.pth */site-packages/_virtualenv.p* app/bytecode/*.pyc
 """
 URL_WITH_PASSWORD = re.compile(r"[a-z]+://[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
-INNER = re.compile(r"/(site-packages|app/lib)/[^/]+/.*\.dist-info/")
+INNER = re.compile(r"(^|/)(site-packages|app/lib)/[^/]+/.*\.dist-info/")
 FOLDERS = {"venv": "app/.venv/", "bytecode": "app/bytecode/", "app": "app/lib/"}
 
 
