@@ -1,7 +1,8 @@
 """What a service may need beyond the ordinary: by a line in pyproject.toml or docker/, or refused with a line."""
 
-import json
 import re
+import shutil
+import sys
 import urllib.request
 from pathlib import Path
 from urllib.parse import urljoin
@@ -9,19 +10,8 @@ from urllib.parse import urljoin
 import pytest
 
 from build import mirror
-from tests.helpers.contract import judge, red, table
-from tests.helpers.engine import PYTHON, Engine
 from tests.helpers.machine import index_environment, lab, unavailable
-from tests.helpers.project import Bake, Project, add_dependency, lock_script, relock, run
-
-NO_TOOL = "files: no tool, package manager or cache"
-EXCEPT = f"""
-[tool.image-contract.except."{NO_TOOL}"]
-"*/bin/git" = "it clones repositories"
-"*/bin/pip*" = "it lists packages"
-"*/site-packages/pip" = "pipdeptree asks it"
-"*/site-packages/setuptools" = "an old package imports pkg_resources"
-"""
+from tests.helpers.project import Bake, Project, add_dependency, build_script, lock_script, relock, run
 
 
 def set_image(project: Project, setting: str, value: str) -> None:
@@ -37,47 +27,23 @@ def address_of(name: str) -> str:
     return urljoin(page, links[-1]).partition("#")[0]
 
 
-def test_all_of_them_in_one_image(bake: Bake, engine: Engine) -> None:
+def test_a_package_from_an_address_and_one_with_its_tests(bake: Bake, tmp_path: Path) -> None:
+    """Installed as in the image; its Python has to be the one that runs this."""
     if not lab():
         unavailable("this test needs an address on the lab's mirror, and the lab is not in use")
-    project = bake(service_type="worker")
-    for requirement in ("setuptools", "pipdeptree", "simplejson", f"iniconfig @ {address_of('iniconfig')}"):
+    project = bake(service_type="worker", python_version=f"3.{sys.version_info.minor}")
+    for requirement in ("simplejson", f"iniconfig @ {address_of('iniconfig')}"):
         add_dependency(project, requirement)
-    project.replace("pyproject.toml", '\nversion = "0.1.0"\n', '\ndynamic = ["version"]\n')
-    project.replace(
-        "pyproject.toml",
-        "\n[tool.poetry]\n",
-        '\n[project.optional-dependencies]\nfast = ["sortedcontainers>=2"]\nunused = ["tabulate"]\n'
-        '\n[tool.other]\nversion = "9.9.9"\n'
-        '\n[tool.poetry]\nversion = \'2.0\'\ninclude = [{ path = "tests", format = "sdist" }]\n',
-    )
-    set_image(project, "extras", '["fast"]')
     set_image(project, "with-tests", '["simplejson"]')
-    project.append("docker/apt-runtime.txt", "git\n")
-    text = project.read("pyproject.toml").replace("\n[tool.image-contract.except]\n", EXCEPT)
-    text = text.replace('memory = "128m"', 'memory = "160m"')
-    project.write(
-        "pyproject.toml", re.sub(r"budget = .*", "budget = { venv = 60, bytecode = 20, app = 1, debian = 150 }", text)
-    )
     relock(project)
-
-    image = "template-test/exceptions"
-    engine.images.append(image)
-    flags = {
-        "DEBIAN_SUITE": engine.suites[project.answers["python_version"]],
-        "BUILD_FLAGS": " ".join(engine.build_flags),
-    }
-    project.make("image", f"IMAGE={image}", env=flags)
-    assert engine.inspect(image, ".Config.Labels")["org.opencontainers.image.version"] == "2.0"
-    code = (
-        "import importlib.metadata as m, json, os, simplejson.tests, iniconfig, sortedcontainers, setuptools;"
-        "print(json.dumps([m.version('example-service'), os.path.exists('/usr/bin/git')]))"
-    )
-    assert json.loads(engine.docker("run", "--rm", "--entrypoint", PYTHON, image, "-c", code).stdout) == ["2.0", True]
-    rows = table(judge(project, image))
-    assert red(rows) == {}, red(rows)
-    assert "tabulate" not in rows["packages: exactly poetry.lock's main group"].seen
-    assert rows[NO_TOOL].seen.count("except ") == 4
+    assert lock_script(project).returncode == 0
+    shutil.copy(project.path / "lock/with-tests.txt", tmp_path)
+    for path in project.path.glob("lock/packages-*"):
+        arguments = ("wheels", path, f"layers/{path.stem}", "cache")
+        done = build_script(project, "packages", *arguments, cwd=tmp_path, **index_environment())
+        assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("layers/**/iniconfig/__init__.py"))
+    assert [path.parent.name for path in tmp_path.glob("layers/**/tests")] == ["simplejson"]
 
 
 @pytest.mark.quick
