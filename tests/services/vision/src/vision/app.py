@@ -4,6 +4,7 @@ import io
 
 import cv2
 import numpy
+from cv2.typing import MatLike
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from matplotlib.figure import Figure
@@ -13,7 +14,7 @@ from service_runtime.probes import probes
 from .settings import Settings
 
 
-def decode(data: bytes) -> numpy.ndarray:
+def decode(data: bytes) -> MatLike:
     """Return the grey picture that `data` holds. Answers 422 when that is none."""
     picture = cv2.imdecode(numpy.frombuffer(data, numpy.uint8), cv2.IMREAD_GRAYSCALE)
     if picture is None:
