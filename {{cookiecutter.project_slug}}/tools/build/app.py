@@ -2,8 +2,8 @@
 
     python -m build.app SOURCES METADATA LAYERS LIST
 
-SOURCES is the project's src/, METADATA has the .dist-info folder that a build backend made (PEP 517). LAYERS is a
-folder to make, with two in it that are copied to the root of the image: `runtime` with what the template's updates
+SOURCES is the project's src/, METADATA the layer that lock.py made, with the project's .dist-info folder (PEP 517) and
+its programs. LAYERS is a folder to make, with two in it that are copied to the root of the image: `runtime` with what the template's updates
 change, and `project` with the rest, so that a commit of the team's does not move the former. /app/lib gets the sources,
 readable for all, and the RECORD that an installer would have written (the hash and size of every file); /app/bytecode
 gets their bytecode, marked as never to be checked against the sources (PEP 552), since an image does not change.
@@ -19,6 +19,7 @@ import ast
 import base64
 import csv
 import hashlib
+import os
 import py_compile
 import shutil
 import sys
@@ -92,15 +93,15 @@ def split(project: Path, runtime: Path) -> None:
 
 
 def write_record(library: Path, metadata: Path) -> None:
-    """Write the RECORD of the project: the files in `library`, which gets it, and those in `metadata`."""
-    (info,) = metadata.glob("*.dist-info")
+    """Write the RECORD of the project: the files in `library`, which gets it, and those in the layer `metadata`."""
+    (info,) = metadata.glob("app/lib/*.dist-info")
     record = library / info.name / "RECORD"
     rows: list[tuple[str, str, str]] = [(f"{info.name}/RECORD", "", "")]
-    for folder in (library, metadata):
+    for folder, base in ((library, library), (metadata, metadata / "app/lib")):
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
             data = path.read_bytes()
             digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
-            rows.append((path.relative_to(folder).as_posix(), f"sha256={digest}", str(len(data))))
+            rows.append((os.path.relpath(path, base), f"sha256={digest}", str(len(data))))
     record.parent.mkdir()
     with record.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
