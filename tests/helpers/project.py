@@ -101,6 +101,14 @@ def relock(project: Project) -> None:
     run(*POETRY, "lock", cwd=project.path, env={"POETRY_PYPI_MIRROR_URL": index_environment()["PYPI_MIRROR"]})
 
 
+def share_tools(project: Project, made: dict[str, Project], key: str) -> None:
+    """Let a project use the .tools of the first one with the same `key`, which makes them from nothing."""
+    first = made.setdefault(key, project)
+    if first is not project:
+        (project.path / ".tools").symlink_to(first.path / ".tools")
+        os.utime(first.path / ".tools/done")  # newer than the pins of this project, which are the same
+
+
 def build_script(project: Project, name: str, *arguments: str | Path, cwd: Path, **env: str) -> Run:
     """Run a script in tools/build as the Dockerfile does, on this machine."""
     env = {"PYTHONPATH": str(project.path / "tools"), **env}

@@ -4,7 +4,6 @@ So does what the template gives it to run on, service_runtime: tests/runtime is 
 reaches every line of what its service type has.
 """
 
-import os
 import shlex
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +13,8 @@ import pytest
 
 from tests.helpers.combinations import CHOICES, ROOT
 from tests.helpers.engine import Engine
-from tests.helpers.machine import index_environment, interpreters
-from tests.helpers.project import Project, Run, baked, run
+from tests.helpers.machine import index_environment, interpreters, project_environment
+from tests.helpers.project import Project, Run, baked, run, share_tools
 
 Installed = Callable[[str, str], tuple[Project, dict[str, str]]]
 
@@ -28,14 +27,6 @@ RUNTIME_TESTS = (
 every_service_type = pytest.mark.parametrize("service", CHOICES["service_type"])
 
 
-def share_tools(project: Project, made: dict[str, Project], key: str) -> None:
-    """Let a project use the .tools of the first one with the same `key`, which makes them from nothing."""
-    first = made.setdefault(key, project)
-    if first is not project:
-        (project.path / ".tools").symlink_to(first.path / ".tools")
-        os.utime(first.path / ".tools/done")  # newer than the pins of this project, which are the same
-
-
 @pytest.fixture(scope="session")
 def installed(cookies_session: Any) -> Installed:
     """Return a function that bakes a project and installs it, once for the same answers; with its environment."""
@@ -43,9 +34,7 @@ def installed(cookies_session: Any) -> Installed:
     tools: dict[str, Project] = {}
 
     def installed(version: str, service: str) -> tuple[Project, dict[str, str]]:
-        # Poetry looks for the project's Python on the path.
-        python = interpreters()[version]
-        env = {**index_environment(), "PYTHON": str(python), "PATH": f"{python.parent}:{os.environ['PATH']}"}
+        env = project_environment(version)
         if (version, service) not in done:
             project = baked(cookies_session, {"python_version": version, "service_type": service})
             share_tools(project, tools, "this machine's")
