@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.helpers.combinations import ROOT
+from tests.helpers.engine import Engine
 from tests.helpers.machine import project_environment
 from tests.helpers.project import Project, add_dependency, known, relock, run
 from tests.helpers.repository import commit, create, edit, template_repository
@@ -51,9 +52,21 @@ def finish(project: Project, *dependencies: str) -> None:
     commit(project.path, "the service")
 
 
+def let_through(project: Project, *names: str) -> None:
+    """Let files and folders beside src/ into the image, as README.md says."""
+    lines = "".join(f"!{name}\n" for name in names)
+    project.replace(".dockerignore", "**/__pycache__\n", f"{lines}**/__pycache__\n")
+
+
 def check(project: Project) -> None:
     """Run the project's own checks: style, types, tests. It must have a Python that this machine has, too."""
     project.make("check", env=project_environment(project.answers["python_version"]))
+
+
+def address(engine: Engine, container: str) -> str:
+    """Return the address of a container in the network of the containers."""
+    (network,) = engine.inspect(container, ".NetworkSettings.Networks").values()
+    return str(network["IPAddress"])
 
 
 def update(project: Project) -> None:

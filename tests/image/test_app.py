@@ -13,13 +13,27 @@ from scripts.locks import POETRY
 from tests.helpers.combinations import CHOICES
 from tests.helpers.machine import index_environment
 from tests.helpers.project import Bake, Project, Run, build_script, lock_script, run
+from tests.helpers.services import let_through
+
+
+def context(project: Project, folder: Path) -> Path:
+    """Return a folder, made in `folder`, with what the project's .dockerignore lets into a build."""
+    target = folder / "context"
+    for line in project.read(".dockerignore").splitlines():
+        source = project.path / line.removeprefix("!")
+        if line.startswith("!") and source.is_dir():
+            shutil.copytree(source, target / line[1:], symlinks=True)
+        elif line.startswith("!"):
+            target.mkdir(exist_ok=True)
+            shutil.copy(source, target)
+    return target
 
 
 def app_script(project: Project, folder: Path) -> Run:
     """Run the script on a project as the Dockerfile does; `folder` gets metadata, layers and names.txt."""
     assert lock_script(project).returncode == 0
     shutil.move(project.path / "lock/layer", folder / "metadata")
-    return build_script(project, "app", project.path / "src", "metadata", "layers", "names.txt", cwd=folder)
+    return build_script(project, "app", context(project, folder), "metadata", "layers", "names.txt", cwd=folder)
 
 
 def contents(*folders: Path) -> dict[str, bytes]:
@@ -81,6 +95,42 @@ def test_bytecode_of_the_project(bake: Bake, tmp_path: Path) -> None:
         data for name, data in contents(tmp_path / "layers/project/app/lib").items() if name.endswith("RECORD")
     )
     assert b"link.txt" not in record  # a link has no content of its own
+
+
+def test_files_beside_the_sources(bake: Bake, tmp_path: Path) -> None:
+    """They lie below /app, the RECORD has them, their imports are found; a project without any has none."""
+    project = bake()
+    assert app_script(project, tmp_path).returncode == 0
+    assert {path.name for path in tmp_path.glob("layers/*/app/*")} == {"bytecode", "lib"}
+
+    let_through(project, "config", "settings.ini")
+    project.write("config/prices.json", "{}")
+    project.write("config/hook.py", "import hooked")
+    project.write("config/__pycache__/hook.cpython-311.pyc", "")
+    project.write("settings.ini", "[all]")
+    folder = tmp_path / "again"
+    folder.mkdir()
+    done = app_script(project, folder)
+    assert done.returncode == 0, done.stderr
+    app = folder / "layers/project/app"
+    found = contents(app)
+    beside = {name for name in found if not name.startswith(("lib/", "bytecode/"))}
+    assert beside == {"config/prices.json", "config/hook.py", "settings.ini"}
+    assert list(app.glob("bytecode/app/config/hook.*.pyc"))
+    (record,) = (text.decode() for name, text in found.items() if name.endswith("RECORD"))
+    assert all(f"\n../{name},sha256=" in record for name in beside)
+    assert "pycache" not in record
+    assert "hooked" in (folder / "names.txt").read_text().split()
+
+
+@pytest.mark.quick
+def test_a_place_that_is_taken(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    let_through(project, "lib")
+    project.write("lib/vendored.py", "")
+    done = app_script(project, tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == ".dockerignore lets lib into the image, which has its own in that place: rename it\n"
 
 
 CODE = """

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.helpers import services
 from tests.helpers.engine import Engine
 from tests.helpers.machine import interpreters, unavailable
-from tests.helpers.project import Project, share_tools
+from tests.helpers.project import Project, baked, share_tools
 
 Scaffold = Callable[..., Project]
+Debian = Callable[..., str]
 
 # The files of the teams: their projects run them.
 collect_ignore = [path.name for path in services.SERVICES.iterdir() if path.is_dir()]
@@ -41,3 +43,15 @@ def scaffold(tmp_path_factory: pytest.TempPathFactory, python_version: str) -> S
         return project
 
     return scaffold
+
+
+@pytest.fixture(scope="session")
+def debian(cookies_session: Any, engine: Engine, python_version: str) -> Debian:
+    """Return a function that makes an image with Debian packages, for the servers that a service needs."""
+
+    def debian(*packages: str) -> str:
+        project = baked(cookies_session, {"python_version": python_version})
+        project.write("docker/apt-runtime.txt", "\n".join(packages))
+        return engine.build(project, "--target", "base")[0]
+
+    return debian
