@@ -1,5 +1,6 @@
 """Files: a C library that is needed at import, large uploads, a program of its own, data beside the code and outside src."""
 
+import contextlib
 import hashlib
 import http.client
 import json
@@ -53,9 +54,10 @@ def upload(engine: Engine, container: str, size: int) -> tuple[int, str]:
     address = engine.docker("port", container, "8000/tcp").stdout.split()[0]
     connection = http.client.HTTPConnection(address, timeout=60)
     headers = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(sum(map(len, form(size))))}
-    connection.request("POST", "/files", form(size), headers)
-    response = connection.getresponse()
-    return response.status, response.read().decode()
+    with contextlib.closing(connection):
+        connection.request("POST", "/files", form(size), headers)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
 
 
 def test_a_large_upload(files: tuple[Project, str], engine: Engine) -> None:

@@ -1,5 +1,6 @@
 """Shop: behind an ingress, nginx, that ends TLS and publishes the service below a path."""
 
+import contextlib
 import json
 import ssl
 from collections.abc import Iterator
@@ -75,9 +76,10 @@ class Ingress(NamedTuple):
         """Return a response and its body."""
         context = ssl.create_default_context(cafile=lab()["LAB_CA"])
         connection = HTTPSConnection(self.address, context=context, source_address=(CLIENT, 0), timeout=60)
-        connection.request(method, path, headers=headers)
-        response = connection.getresponse()
-        return response, response.read().decode()
+        with contextlib.closing(connection):
+            connection.request(method, path, headers=headers)
+            response = connection.getresponse()
+            return response, response.read().decode()
 
 
 @pytest.fixture
