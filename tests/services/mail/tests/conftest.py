@@ -3,6 +3,7 @@
 import pytest
 
 from mail.settings import Settings
+from service_runtime.settings import load
 
 
 @pytest.fixture
@@ -11,4 +12,4 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("QUEUE_URL", "redis://127.0.0.1:1")
-    return Settings()
+    return load(Settings)

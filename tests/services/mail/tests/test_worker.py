@@ -14,7 +14,7 @@ def redis(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
     redis = MagicMock()
     redis.xgroup_create.side_effect = ResponseError
     redis.xreadgroup.side_effect = [[["mails", [mail]]] for mail in MAILS]
-    monkeypatch.setattr(worker.Redis, "from_url", lambda *_, **__: redis)
+    monkeypatch.setattr("redis.Redis.from_url", lambda *_, **__: redis)
     return redis
 
 
