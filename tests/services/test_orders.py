@@ -55,9 +55,9 @@ def migrated(image: str, database: str, engine: Engine) -> str:
 
 def order(engine: Engine, container: str, item: str) -> int:
     """Order something; return the order's number."""
-    address = engine.docker("port", container, "8000/tcp").stdout.split()[0]
     body = json.dumps({"item": item}).encode()
-    request = urllib.request.Request(f"http://{address}/orders", body, {"Content-Type": "application/json"})
+    address = f"http://{engine.published(container)}/orders"
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request) as answer:
         return int(answer.read())
 
