@@ -5,8 +5,8 @@ from chat.settings import Settings
 
 
 def test_everybody_in_the_room_hears_it(settings: Settings) -> None:
-    with TestClient(create_app(settings)) as client:
-        with client.websocket_connect("/room") as ada, client.websocket_connect("/room") as bob:
-            assert (ada.receive_text(), bob.receive_text()) == ("welcome", "welcome")
-            ada.send_text("hello")
-            assert (ada.receive_text(), bob.receive_text()) == ("hello", "hello")
+    client = TestClient(create_app(settings))
+    with client, client.websocket_connect("/room") as ada, client.websocket_connect("/room") as bob:
+        assert (ada.receive_text(), bob.receive_text()) == ("welcome", "welcome")
+        ada.send_text("hello")
+        assert (ada.receive_text(), bob.receive_text()) == ("hello", "hello")
