@@ -113,7 +113,8 @@ def test_a_library_keeps_its_cache_and_says_nothing(image: str, engine: Engine, 
             assert answer.read().startswith(b"\x89PNG")
     assert "fontlist" in engine.docker("exec", container, "ls", "/tmp/.cache/matplotlib").stdout
     assert stop(engine, container) == 0
-    assert {line["level"] for line in engine.logged(container)} == {"INFO"}
+    said = {line["message"] for line in engine.logged(container) if line["level"] != "INFO"}
+    assert said <= {"Matplotlib is building the font cache; this may take a moment."}  # on a busy machine
 
 
 @pytest.mark.parametrize("user", ["10001:10001", "1000660000:0"])
