@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tests.helpers.combinations import ROOT
+from tests.helpers.combinations import CHOICES, ROOT
 from tests.helpers.engine import Engine
 from tests.helpers.machine import project_environment
 from tests.helpers.project import Project, add_dependency, known, relock, run
@@ -38,7 +38,8 @@ def template_with_a_later_version(folder: Path) -> Path:
 
 def scaffold(template: Path, folder: Path, name: str, answers: dict[str, str]) -> Project:
     """Return a new project of the service `name`, created in `folder` with its team's files laid over it."""
-    answers = known({"project_slug": name, "package_name": name, **answers})
+    defaults = {question: offered[0] for question, offered in CHOICES.items()}
+    answers = known({**defaults, "project_slug": name, "package_name": name, **answers})
     project = Project(create(template, folder, answers), answers)
     shutil.copytree(SERVICES / name, project.path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     return project

@@ -51,7 +51,7 @@ def form(size: int) -> Iterator[bytes]:
 def upload(engine: Engine, container: str, size: int) -> tuple[int, str]:
     """Return status and body of the answer to an upload."""
     assert call(engine, container, "/readyz")[0] == 200
-    address = engine.docker("port", container, "8000/tcp").stdout.split()[0]
+    address = engine.published(container)
     connection = http.client.HTTPConnection(address, timeout=60)
     headers = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(sum(map(len, form(size))))}
     with contextlib.closing(connection):

@@ -22,7 +22,7 @@ def project(scaffold: Scaffold) -> Project:
     project = scaffold("orders", service_type="fastapi")
     project.replace("pyproject.toml", "settings = {}", SETTING)
     project.replace("pyproject.toml", "[tool.image-contract.except]\n", f"[tool.image-contract.except]\n{EXCEPTION}\n")
-    project.replace("pyproject.toml", "venv = 40", "venv = 80")
+    project.replace("pyproject.toml", "venv = 40, bytecode = 14", "venv = 80, bytecode = 25")
     services.let_through(project, "alembic", "alembic.ini")
     services.finish(project, "alembic>=1.18,<2", "psycopg[binary]>=3.3,<4", "sqlalchemy>=2,<3")
     return project
@@ -55,9 +55,9 @@ def migrated(image: str, database: str, engine: Engine) -> str:
 
 def order(engine: Engine, container: str, item: str) -> int:
     """Order something; return the order's number."""
-    address = engine.docker("port", container, "8000/tcp").stdout.split()[0]
     body = json.dumps({"item": item}).encode()
-    request = urllib.request.Request(f"http://{address}/orders", body, {"Content-Type": "application/json"})
+    address = f"http://{engine.published(container)}/orders"
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request) as answer:
         return int(answer.read())
 

@@ -93,7 +93,7 @@ def ingress(shop: tuple[Project, str], engine: Engine, tmp_path: Path) -> Iterat
     container = engine.start(
         *("--publish", "127.0.0.1::8000", f"--env=FORWARDED_ALLOW_IPS={gateway}", "--env=ROOT_PATH=/shop", image)
     )
-    service = engine.docker("port", container, "8000/tcp").stdout.split()[0]
+    service = engine.published(container)
     host = lab()["LAB_MIRROR_IP"]
     port = free_port(host)
     text = NGINX.format(
