@@ -1,4 +1,4 @@
-"""Files: a C library that is needed at import, large uploads, a program of its own, data beside the code and outside src."""
+"""Files: a C library needed at import, large uploads, a program of its own, data beside the code and outside src."""
 
 import contextlib
 import hashlib

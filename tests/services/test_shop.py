@@ -14,7 +14,7 @@ from tests.helpers import services
 from tests.helpers.contract import judge, red, table
 from tests.helpers.engine import PYTHON, Engine, stop, until
 from tests.helpers.machine import lab
-from tests.helpers.project import Project, run
+from tests.helpers.project import Project
 from tests.helpers.servers import debian, free_port, server
 from tests.services.conftest import Scaffold
 
