@@ -47,6 +47,10 @@ except ImportError:
 else:
     import u
 class A:
+    '''How to use it:
+
+    import no_example
+    '''
     import v
 
     def method(

@@ -44,7 +44,14 @@ SERVER: dict[str, list[str]] = {
     "start: as any user": ["RUN chgrp 10001 /app/lib/* && chmod o= /app/lib/*"],
     "start: without a network": [patch(APP, "", 'import os; os.stat("/sys/class/net/eth0")')],
     "start: within limits": [patch(APP, "", 'HOG = b"x" * 200_000_000')],
-    "start: compiles nothing": ["RUN rm /app/bytecode/app/lib/*_service/settings.*.pyc"],
+    # At the first request to a route that is not async, and by a name that no import statement holds.
+    "start: compiles nothing": [
+        patch(
+            APP,
+            "    return app",
+            '    app.get("/late")(lambda: str(__import__("s" + "ched")))\n    return app',
+        )
+    ],
     "settings: a wrong one ends it with one line": [patch(f"{RUNTIME}/settings.py", "sys.exit(2)", "sys.exit(1)")],
     "settings: honours PORT": [patch(f"{RUNTIME}/server.py", "port=settings.port", "port=8000")],
     "ready: /readyz and /healthz answer 200": [
@@ -87,6 +94,7 @@ WORKER: dict[str, list[str]] = {
     ],
     "health: a hanging service is unhealthy": [patch(f"{RUNTIME}/heartbeat.py", "return left >= 0,", "return True,")],
     "settings: a wrong one ends it with one line": [patch(f"{RUNTIME}/settings.py", "sys.exit(2)", "sys.exit(1)")],
+    "start: compiles nothing": ["RUN rm /app/bytecode/app/lib/*_service/settings.*.pyc"],
 }
 ONLY_SERVER = {
     "settings: honours PORT",

@@ -14,7 +14,7 @@ import pytest
 from build.lock import LAYERS, layer_of
 from tests.helpers.engine import Engine
 from tests.helpers.project import Bake, Project, Run, add_dependency, baked, relock, run
-from tests.lab.engine import LAB, Layer, layers
+from tests.lab.engine import LAB, digests, layers
 
 SMALL = 50_000  # bytes of files in the new layers that a commit to the code may make
 # The files of a dependency that nobody has imported before: small, and nothing else needs it.
@@ -112,13 +112,7 @@ def test_a_change_costs_no_more_than_it_must(
     # No stage but these; an earlier build may have left the result of one of them in the cache.
     assert steps_run(build) <= run_again
     if limit is not None:
-        assert sum(layer.unpacked for layer in added(old, new)) <= limit
-
-
-def added(old: str, new: str) -> list[Layer]:
-    """Return the layers of an image that another one has not: what a push of it sends."""
-    known = {layer.digest for layer in layers(old)}
-    return [layer for layer in layers(new) if layer.digest not in known]
+        assert sum(layer.unpacked for layer in layers(new, beside=old)) <= limit
 
 
 def test_a_bump_of_a_dependency_moves_its_own_layers(bake: Bake, engine: Engine) -> None:
@@ -134,14 +128,15 @@ def test_a_bump_of_a_dependency_moves_its_own_layers(bake: Bake, engine: Engine)
     relock(project)
     new, _ = engine.build(project)
     # What it takes from the registry: the package's layer, that of its bytecode, and the project's metadata.
-    moved = added(old, new)
+    moved = layers(new, beside=old)
     # The package, its bytecode, the list of packages in the metadata; and what is compiled last, if a line has moved.
     assert 3 <= len(moved) <= 4
-    assert len(layers(new)) == len(layers(old))
-    assert sum(layer.packed for layer in moved) < 5_000_000 < sum(layer.packed for layer in layers(new)) / 10
+    everything = layers(new)
+    assert len(everything) == len(digests(old))
+    assert sum(layer.packed for layer in moved) < 5_000_000 < sum(layer.packed for layer in everything) / 10
 
 
-def digests(engine: Engine, project: Project, docker: str, env: dict[str, str]) -> list[str]:
+def made_anew(engine: Engine, project: Project, docker: str, env: dict[str, str]) -> list[str]:
     """Return the digests of the layers that `make image` makes without a cache; it leaves nothing behind."""
     name = f"template-test/{uuid.uuid4().hex[:8]}"
     flags = " ".join(["--no-cache", *engine.build_flags])
@@ -165,7 +160,7 @@ def test_machines_that_never_met_build_the_same_layers(
         os.utime(path, (2_000_000_000, 2_000_000_000))
     docker = run(LAB, "podman").stdout.split()[-1] if store == "podman" else "docker"
     env = containerd if store == "containerd" else {}
-    found = [digests(engine, project, docker, env) for project in (first, second)]
+    found = [made_anew(engine, project, docker, env) for project in (first, second)]
     differing = [number for number, (one, other) in enumerate(zip(*found, strict=True)) if one != other]
     # Buildah gives /run the time of each RUN: here, of the one on top of the base image.
     assert differing == ([1] if store == "podman" else [])

@@ -10,6 +10,7 @@ import subprocess
 import tarfile
 import tempfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
@@ -58,21 +59,36 @@ def network() -> list[str]:
     return ["--network", "host", "--add-host", f"mirror.kakao.com:{os.environ['LAB_MIRROR_IP']}"]
 
 
-def layers(image: str) -> list[Layer]:
-    """Return the layers of an image in the engine, the lowest first."""
+def digests(image: str) -> list[str]:
+    """Return the digests of the layers of an image in the engine, of their content, the lowest first."""
+    found: list[str] = json.loads(docker("image", "inspect", "--format", "{{json .RootFS.Layers}}", image))
+    return [digest.removeprefix("sha256:") for digest in found]
+
+
+def layers(image: str, *, beside: str = "") -> list[Layer]:
+    """Return the layers of an image in the engine, the lowest first; only those that the image `beside` has not."""
     with tempfile.NamedTemporaryFile(suffix=".tar") as file:
         docker("save", "--output", file.name, image)
-        return layers_in(Path(file.name))
+        return layers_in(Path(file.name), digests(beside) if beside else ())
 
 
-def layers_in(archive: Path) -> list[Layer]:
-    """Return the layers of an image in an archive, as `docker save` and `--output type=docker` write it."""
+def layers_in(archive: Path, known: Collection[str] = ()) -> list[Layer]:
+    """Return the layers of an image in an archive, as `docker save` and `--output type=docker` write it.
+
+    Those with a digest in `known` are left out.
+    """
     with tarfile.open(archive) as files:
 
         def member(name: str) -> IO[bytes]:
             return cast(IO[bytes], files.extractfile(name))
 
-        return [weigh(member(name)) for name in json.load(member("manifest.json"))[0]["Layers"]]
+        manifest = json.load(member("manifest.json"))[0]
+        contents = json.load(member(manifest["Config"]))["rootfs"]["diff_ids"]
+        return [
+            weigh(member(name))
+            for name, digest in zip(manifest["Layers"], contents, strict=True)
+            if digest.removeprefix("sha256:") not in known
+        ]
 
 
 def weigh(blob: IO[bytes]) -> Layer:

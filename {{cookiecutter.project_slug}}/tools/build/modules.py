@@ -57,6 +57,7 @@ NOT_LOADED = re.compile(
         .*\n(?:(?:\1[ \t)\]].*|[ \t]*(?:\#.*)?)\n)*""",
     re.M | re.X,
 )
+EXAMPLES = re.compile(r'("{3}|\'{3}).*?\1', re.S)  # a long string: documentation, with code to read
 NAMES = r"(\([^)]*\)|(?:[^\n\\]|\\\n)*)"
 STATEMENT = re.compile(
     rf"^[ \t]*(?:lazy[ \t]+)?(?:from[ \t]+(\.*[ \t]*[\w.]*)[ \t]+import\b[ \t]*{NAMES}|import[ \t]+{NAMES})", re.M
@@ -71,7 +72,7 @@ def split(names: str) -> list[str]:
 
 def imported(code: str, package: str) -> Iterator[tuple[str, list[str]]]:
     """Yield each module that the code of a module in `package` imports, and the names that it takes from it."""
-    for match in STATEMENT.finditer(NOT_LOADED.sub("", code)):
+    for match in STATEMENT.finditer(NOT_LOADED.sub("", EXAMPLES.sub("", code))):
         base, names, modules = match.groups()
         if modules is not None:
             yield from ((module, []) for module in split(modules))

@@ -211,10 +211,12 @@ class Image:
 
     @cached_property
     def verbose(self) -> tuple[str, tuple[int, float]]:
-        """What Python says of its imports, and how the service ends on SIGINT."""
+        """What Python says of its imports, first requests and the end included, and how the service ends on SIGINT."""
         with self.running("--env=PYTHONVERBOSE=1") as container:
-            imports = engine("logs", container.id).stderr
-            return imports, container.kill("INT")
+            if self.serves:
+                container.run("routes", "8000")
+            ending = container.kill("INT")
+            return engine("logs", container.id).stderr, ending
 
     @cached_property
     def refused(self) -> dict[str, tuple[int, str]]:

@@ -30,9 +30,12 @@ def test_healthy(image: Image) -> str:
     return f"{image.life.start:.1f} s of {limit} s"
 
 
-@point("start: compiles nothing", fix="import it at the top of a module, where tools/build/app.py finds it")
+@point("start: compiles nothing", fix="import it where it is used, or name it in docker/import-also.txt")
 def test_compiles_nothing(image: Image) -> str:
-    """Every module comes from its bytecode: Python, asked to be verbose, names no source that it compiled."""
+    """Every module comes from its bytecode, from the start over the first request to each route (or job) to the end.
+
+    Python, asked to be verbose, names no source that it compiled.
+    """
     paths = re.findall(r"^# code object from '?([^'\s]+)'?$", image.verbose[0], re.MULTILINE)
     none_of([path for path in paths if path.endswith(".py")])
     assert paths, "no module came from bytecode"
