@@ -1,7 +1,9 @@
 """tools/build/app.py, against the wheel that Poetry would build."""
 
+import os
 import re
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 
@@ -30,7 +32,7 @@ def context(project: Project, folder: Path) -> Path:
 def app_script(project: Project, folder: Path) -> Run:
     """Run the script on a project as the Dockerfile does; `folder` gets metadata, layers and names.txt."""
     assert lock_script(project).returncode == 0
-    shutil.move(project.path / "lock/layer/app/lib", folder / "metadata")
+    shutil.move(project.path / "lock/layer", folder / "metadata")
     return build_script(project, "app", context(project, folder), "metadata", "layers", "names.txt", cwd=folder)
 
 
@@ -56,11 +58,26 @@ def test_the_project_is_what_its_wheel_would_install(bake: Bake, tmp_path: Path,
     (file,) = (project.path / "dist").iterdir()
     with zipfile.ZipFile(file) as wheel:
         wanted = {name: wheel.read(name) for name in wheel.namelist()}
-    found = contents(*tmp_path.glob("layers/*/app/lib"), tmp_path / "metadata")
+    found = contents(*tmp_path.glob("layers/*/app/lib"), tmp_path / "metadata/app/lib")
     assert found.keys() == wanted.keys()
     (record,) = (name for name in wanted if wanted[name] != found[name])
     assert record.endswith(".dist-info/RECORD")
     assert sorted(found[record].splitlines()) == sorted(wanted[record].splitlines())
+
+
+@pytest.mark.quick
+def test_programs_of_the_project(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    project.append("pyproject.toml", f'\n[project.scripts]\nreport = "{project.package}.report:main"\n')
+    project.write(f"src/{project.package}/report.py", "def main():\n    print('reported')\n    return 3\n")
+    assert app_script(project, tmp_path).returncode == 0
+    program = tmp_path / "metadata/app/.venv/bin/report"
+    assert os.access(program, os.X_OK)
+    assert program.read_text().startswith("#!/app/.venv/bin/python\n")
+    done = run(sys.executable, program, env={"PYTHONPATH": str(project.path / "src")}, check=False)
+    assert (done.returncode, done.stdout) == (3, "reported\n")
+    (record,) = tmp_path.glob("layers/project/app/lib/*.dist-info/RECORD")
+    assert "\n../.venv/bin/report,sha256=" in record.read_text()
 
 
 @pytest.mark.quick

@@ -2,9 +2,10 @@
 
     python -m build.app CONTEXT METADATA LAYERS LIST
 
-CONTEXT has what .dockerignore lets into a build, METADATA the .dist-info folder that a build backend made (PEP 517).
-LAYERS is a folder to make, with two in it that are copied to the root of the image: `runtime` with what the template's
-updates change, and `project` with the rest, so that a commit of the team's does not move the former. /app/lib gets what
+CONTEXT has what .dockerignore lets into a build, METADATA the layer that lock.py made, with the project's
+.dist-info folder (PEP 517) and its programs. LAYERS is a folder to make, with two in it that are copied to the root of
+the image: `runtime` with what the template's updates change, and `project` with the rest, so that a commit of the
+team's does not move the former. /app/lib gets what
 is in src/, readable for all, and the RECORD that an installer would have written (the hash and size of every file);
 /app itself gets the files and folders beside src/ that are not of the build; /app/bytecode gets the bytecode of both,
 marked as never to be checked against the sources (PEP 552), since an image does not change.
@@ -110,12 +111,12 @@ def split(project: Path, runtime: Path) -> None:
 
 
 def write_record(app: Path, metadata: Path) -> None:
-    """Write the RECORD of the project, which `app` gets: the files in there, and those in `metadata`."""
+    """Write the RECORD of the project, which `app` gets: the files in there, and those in the layer `metadata`."""
     library = app / "lib"
-    (info,) = metadata.glob("*.dist-info")
+    (info,) = metadata.glob("app/lib/*.dist-info")
     record = library / info.name / "RECORD"
     rows: list[tuple[str, str, str]] = [(f"{info.name}/RECORD", "", "")]
-    for folder, start in ((app, library), (metadata, metadata)):
+    for folder, start in ((app, library), (metadata, metadata / "app/lib")):
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
             data = path.read_bytes()
             digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
