@@ -9,6 +9,7 @@ from tests.helpers.project import Bake
 pytestmark = pytest.mark.quick
 
 DIGEST = "sha256:" + 64 * "0"
+ANSWER = f"""echo '{{"mediaType": "application/vnd.oci.image.index.v1+json", "digest": "{DIGEST}"}}'"""
 # Asks the registry, which answers in its own way; then builds, and prints with what.
 DOCKER = """#!/bin/sh
 case "$*" in
@@ -21,11 +22,12 @@ esac
 @pytest.mark.parametrize(
     ("answer", "expected"),
     {
-        f"echo {DIGEST}": DIGEST,
+        ANSWER: DIGEST,
         "echo denied; exit 1": "",
-        f"sleep 60; echo {DIGEST}": "",
+        "echo denied": "",
+        f"sleep 60; {ANSWER}": "",
     }.items(),
-    ids=["answers", "refuses", "is silent"],
+    ids=["answers", "refuses", "makes no sense", "is silent"],
 )
 def test_digest_of_the_base_image(bake: Bake, tmp_path: Path, answer: str, expected: str) -> None:
     docker = tmp_path / "docker"

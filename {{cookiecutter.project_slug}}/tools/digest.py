@@ -6,6 +6,7 @@ Prints nothing when the registry does not tell within 10 s, behind a firewall fo
 image that it has. The environment's DOCKER names the program to ask with.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -16,12 +17,13 @@ SECONDS = 10
 def digest(name: str) -> str:
     """Return the digest of the image `name` in its registry, or ""."""
     docker = os.environ.get("DOCKER") or "docker"
-    command = [docker, "buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", name]
+    # Asked for the digest alone, buildx prints a page of text of an image for one platform.
+    command = [docker, "buildx", "imagetools", "inspect", "--format", "{{json .Manifest}}", name]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
+        return str(json.loads(done.stdout)["digest"]) if done.returncode == 0 else ""
+    except (OSError, subprocess.TimeoutExpired, ValueError, KeyError):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 if __name__ == "__main__":
