@@ -48,9 +48,9 @@ class Machine:
         return run("env", "-i", *env, self.command, "bash", "-euc", self.setup + script, cwd=cwd, check=check)
 
     def asked(self) -> set[str]:
-        """Return the names that were looked up so far."""
+        """Return the hosts that were looked up so far; apt asks for a service of each, too."""
         text = self.names.read_bytes()[self.start :].decode()
-        return set(re.findall(r"query\[\w+\] (\S+) from", text))
+        return set(re.findall(r"query\[\w+\] (?:_https?\._tcp\.)?(\S+) from", text))
 
 
 @pytest.fixture
