@@ -3,6 +3,7 @@
     templates/locks/<Python version>-<service type>.lock    the poetry.lock that a new project ships
     {{cookiecutter.project_slug}}/tools/pins/*.txt          the tools of a project's build and checks, with hashes
     poetry.lock, requirements/{new,dev}.txt                 this repository's own tools
+    tests/lab/devpi.txt                                     an organisation's package index, for the lab
     templates/services.jinja, pyproject.toml                the bound of a dependency whose internals we use
 
 Versions come from the package index that PYPI_MIRROR names (a simple index, for every tool), or from upstream.
@@ -113,11 +114,11 @@ def compiled(requirements: list[str], *options: str) -> str:
         return run("uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", *options, str(wanted))
 
 
-def lock_tools(name: str) -> None:
-    """Pin the build tools `name` for every Python that is offered, with hashes."""
+def lock_tools(requirements: list[str], path: Path) -> None:
+    """Pin `requirements` and what they need for every Python that is offered, with hashes."""
     oldest = min((version for version, _ in combinations()), key=lambda v: [int(part) for part in v.split(".")])
-    pinned = compiled(TOOLS[name], "--universal", "--python-version", oldest, "--generate-hashes")
-    write(PROJECT / "tools/pins" / f"{name}.txt", HEADER + pinned)
+    pinned = compiled(requirements, "--universal", "--python-version", oldest, "--generate-hashes")
+    write(path, HEADER + pinned)
 
 
 def move_bound(name: str) -> None:
@@ -146,8 +147,9 @@ def main() -> None:
     for name in INTERNALS:
         move_bound(name)
     lock_repository()
-    for name in TOOLS:
-        lock_tools(name)
+    for name, requirements in TOOLS.items():
+        lock_tools(requirements, PROJECT / "tools/pins" / f"{name}.txt")
+    lock_tools(["devpi-server"], ROOT / "tests/lab/devpi.txt")
     for version, service in combinations():
         lock_project(version, service)
 
