@@ -544,19 +544,45 @@ def without(tree: Tree, paths: set[str]) -> Tree:
     return {path: entry for path, entry in tree.items() if path not in paths}
 
 
-def report(project: Project, update: Update) -> str:
-    """Return what `update` does, for people: file by file, then the template's own words about it."""
-    lines = [f"template {project.state['template']}: {update.old[:10]} -> {update.new[:10]}"]
+def versions(project: Project, update: Update) -> str:
+    """Return a line with the two versions of the template."""
+    return f"template {project.state['template']}: {update.old[:10]} -> {update.new[:10]}"
+
+
+def file_by_file(project: Project, update: Update) -> list[str]:
+    """Return a line for each file that `update` changes or leaves to people, and the reasons of a conflict."""
+    lines = []
     for path in sorted(project.tree.keys() | update.tree.keys()):
         before, after = project.tree.get(path), update.tree.get(path)
         if before != after and path not in update.stages:
             what = "added" if before is None else "deleted" if after is None else "changed"
             lines.append(f"{what:<15} {path}")
     lines += [f"by hand         {path}: it is the template's, and yours differs from it" for path in update.by_hand]
-    lines += update.notes
+    return lines + update.notes
+
+
+def indented(lines: Iterable[str]) -> list[str]:
+    """Return lines that Markdown shows as they are."""
+    return [f"    {line}".rstrip() for line in lines]
+
+
+def report(project: Project, update: Update) -> str:
+    """Return what `update` does, for people at a terminal: file by file, then the template's own words about it."""
+    lines = [versions(project, update), *file_by_file(project, update)]
     if update.news:
-        lines += ["", f"New in the template's {CHANGELOG}:", *(f"    {line}".rstrip() for line in update.news)]
+        lines += ["", f"New in the template's {CHANGELOG}:", *indented(update.news)]
     return "\n".join(lines)
+
+
+def request(project: Project, update: Update) -> str:
+    """Return the text of a change request with `update`, in Markdown: the title, and all that a reviewer needs."""
+    lines = ["Update from the template", "", versions(project, update), ""]
+    if update.stages:
+        conflicts = [f"- `{path}`" for path in sorted(update.stages)]
+        lines += ["Conflicts, to be resolved on this branch:", "", *conflicts, ""]
+    if update.news:
+        lines += [f"New in the template's {CHANGELOG}:", "", *update.news, ""]
+    return "\n".join([*lines, "File by file:", "", *indented(file_by_file(project, update)), ""])
 
 
 class Application:
@@ -594,7 +620,7 @@ class Application:
 
     def to_branch(self, name: str) -> None:
         """Commit the result on the last commit and make the branch `name` of it; work tree and index stay."""
-        folder, message = self.project.folder, f"Update from the template\n\n{report(self.project, self.update)}\n"
+        folder, message = self.project.folder, request(self.project, self.update)
         commit = git(folder, "commit-tree", "-p", "HEAD", self.tree, stdin=message).strip()
         git(folder, "update-ref", f"refs/heads/{name}", commit, "0" * len(commit))
 
