@@ -208,3 +208,36 @@ def test_what_people_would_expect_to_decide_is_all_that_conflicts(
     work(fresh)
     left = {name: content for name, content in team(project).items() if name not in decide}
     assert left == {name: content for name, content in team(fresh).items() if name not in decide}
+
+
+def test_a_service_that_was_not_born_here_takes_part(
+    render: Callable[[str, Answers], Path], lineage: Path, update: Update, tmp_path: Path
+) -> None:
+    """The walk of docs/updates.md: what is taken along is updated, what is theirs is not, whatever its name."""
+    theirs = {"README.md": "# Shop\n", "poetry.lock": "# theirs\n", "app/main.py": "APP = 1\n"}
+    theirs[".gitignore"] = "build/\n"
+    project = tmp_path / "shop"
+    new_repository(project)
+    for name, text in theirs.items():
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text(text)
+    taken = ("Dockerfile", "Makefile", "docker", "tools", "src/service_runtime")
+    for name in taken:
+        (project / name).parent.mkdir(exist_ok=True)
+        run("cp", "-r", render("now", MUST_WORK[0]) / name, project / name)
+    skip = json.dumps([*theirs, "pyproject.toml"])
+    (project / "pyproject.toml").write_text(f'[tool.poetry]\nname = "shop"\n\n[tool.cruft]\nskip = {skip}\n')
+    answers = json.dumps({"project_slug": "shop", **MUST_WORK[0]})
+    run("cruft", "link", str(lineage), "-y", "--checkout", "now", "--extra-context", answers, cwd=project)
+    run("git", "add", "--force", "tools", cwd=project)
+    commit(project, "take part")
+    before = files(project)
+    done = update(project, "--to", "later")
+    assert done.returncode == 0, done
+    after = files(project)
+    assert "STOPSIGNAL" in (project / "Dockerfile").read_text()
+    assert "# fixed" in (project / "tools/build/mirror.py").read_text()
+    assert "# fixed" in (project / "src/service_runtime/stop.py").read_text()
+    assert {name: after[name] for name in theirs} == {name: before[name] for name in theirs}
+    assert after.keys() - before.keys() == {"NEW.md", "tools/pins/uv-itself.txt"}
+    assert after["pyproject.toml"] == before["pyproject.toml"]
