@@ -343,8 +343,8 @@ def test_files_of_the_teams_move_and_are_merged_once(project: Path, update: Upda
     run("git", "checkout", "--quiet", "--ours", "src/orders/main.py", "build/settings.conf", cwd=project)
     commit(project, "ours")
     (project / "docker").mkdir()
-    (project / "docker/new.conf").write_text("here to stay\n")
+    (project / "docker/again.conf").write_text("here to stay\n")
     commit(project, "a folder of that name")
     assert update(project, "--to", "moving").returncode == 0
-    assert (project / "docker/new.conf").exists()
+    assert (project / "docker/again.conf").exists()
     assert "VERSION = 1" in (project / "src/orders/main.py").read_text()
