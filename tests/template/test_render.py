@@ -83,7 +83,8 @@ def test_linters_of_images_and_workflows_are_content(rendered: Rendered, answers
         run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows)
         run("zizmor", "--offline", "--quiet", ".", cwd=project.path)
     if answers["ci"] == "gitlab":
-        run("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", ".gitlab-ci.yml", cwd=project.path)
+        pipeline = (".gitlab-ci.yml", ".gitlab/template-update.yml")
+        run("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", *pipeline, cwd=project.path)
 
 
 @every_combination
