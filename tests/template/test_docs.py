@@ -22,6 +22,8 @@ OF_OTHERS = {
     "libmagic.so.1",
     "Timeout",
     "*.rej",
+    "env_file ... must be a string",
+    "unknown flag: --watch",
 }
 
 
