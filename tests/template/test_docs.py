@@ -24,6 +24,7 @@ OF_OTHERS = {
     "*.rej",
     "env_file ... must be a string",
     "unknown flag: --watch",
+    "looking up compose provider failed",
 }
 
 
