@@ -24,6 +24,7 @@ from cookiecutter.main import cookiecutter
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 LOCKS = ROOT / "templates" / "locks"
+OVERRIDES = ROOT / "scripts" / "overrides.txt"
 HEADER = "# Made by the template's 'make locks'; newer versions come with template updates.\n"
 TOOLS = {
     "uv": ["uv"],
@@ -31,19 +32,15 @@ TOOLS = {
     "sbom": ["cyclonedx-bom"],
     # Renders the template's old and new version for `make update`.
     "cookiecutter": ["cookiecutter"],
+    # Starts the service again when a file is saved: `make dev`.
+    "watchfiles": ["watchfiles"],
     "contract": ["packaging", "pytest", "pytest-xdist"],
     # What packages without a wheel are built with, most often.
     "build-backends": ["flit-core", "hatchling", "pdm-backend", "poetry-core", "setuptools", "setuptools-scm", "wheel"],
 }
 # Dependencies of a service whose internals service_runtime uses (server.py).
 INTERNALS = ["uvicorn"]
-# Poetry refuses to lock for a Python that it can't find; locking needs none, so let it take the one that it runs on.
-POETRY = [
-    sys.executable,
-    "-c",
-    "from poetry.console.application import main; from poetry.utils.env import EnvManager;"
-    "EnvManager.create_venv = lambda self, *_, **__: self.get_system_env(); main()",
-]
+POETRY = [sys.executable, "-P", str(PROJECT / "tools/poetry_anywhere.py")]
 
 
 def run(*command: str, cwd: Path = ROOT) -> str:
@@ -117,8 +114,8 @@ def compiled(requirements: list[str], *options: str) -> str:
 def lock_tools(requirements: list[str], path: Path) -> None:
     """Pin `requirements` and what they need for every Python that is offered, with hashes."""
     oldest = min((version for version, _ in combinations()), key=lambda v: [int(part) for part in v.split(".")])
-    pinned = compiled(requirements, "--universal", "--python-version", oldest, "--generate-hashes")
-    write(path, HEADER + pinned)
+    options = ["--universal", "--python-version", oldest, "--generate-hashes", "--override", str(OVERRIDES)]
+    write(path, HEADER + compiled(requirements, *options))
 
 
 def move_bound(name: str) -> None:

@@ -61,5 +61,5 @@ def index_environment() -> dict[str, str]:
 def project_environment(version: str) -> dict[str, str]:
     """Return the environment for `make` in a project with that Python, which this machine must have."""
     python = interpreters()[version]
-    # Poetry looks for the project's Python on the path.
+    # uv looks for the project's Python on the path.
     return {**index_environment(), "PYTHON": str(python), "PATH": f"{python.parent}:{os.environ['PATH']}"}

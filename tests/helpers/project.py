@@ -16,6 +16,7 @@ from tests.helpers.machine import index_environment
 
 Run = subprocess.CompletedProcess[str]
 Bake = Callable[..., "Project"]
+Installed = Callable[[str, str], "tuple[Project, dict[str, str]]"]
 
 
 def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, check: bool = True) -> Run:
@@ -91,6 +92,14 @@ def baked(cookies: Any, answers: Answers) -> Project:
     return Project(result.project_path, result.context)
 
 
+def share_tools(project: Project, first: Project, folder: str) -> None:
+    """Let a project use the tools in a folder of the first one, which makes them from nothing."""
+    if first is not project:
+        (project.path / folder).parent.mkdir(exist_ok=True)
+        (project.path / folder).symlink_to(first.path / folder)
+        os.utime(first.path / folder / "done")  # newer than the pins of this project, which are the same
+
+
 def add_dependency(project: Project, requirement: str) -> None:
     """Add a requirement to the dependencies in pyproject.toml; the lock does not fit any more."""
     project.replace("pyproject.toml", "\ndependencies = [\n", f'\ndependencies = [\n    "{requirement}",\n')
@@ -99,14 +108,6 @@ def add_dependency(project: Project, requirement: str) -> None:
 def relock(project: Project) -> None:
     """Bring poetry.lock up to date with pyproject.toml; what fits stays as it is."""
     run(*POETRY, "lock", cwd=project.path, env={"POETRY_PYPI_MIRROR_URL": index_environment()["PYPI_MIRROR"]})
-
-
-def share_tools(project: Project, made: dict[str, Project], key: str) -> None:
-    """Let a project use the .tools of the first one with the same `key`, which makes them from nothing."""
-    first = made.setdefault(key, project)
-    if first is not project:
-        (project.path / ".tools").symlink_to(first.path / ".tools")
-        os.utime(first.path / ".tools/done")  # newer than the pins of this project, which are the same
 
 
 def build_script(project: Project, name: str, *arguments: str | Path, cwd: Path, **env: str) -> Run:

@@ -31,7 +31,7 @@ def python_version(engine: Engine) -> str:
 def scaffold(tmp_path_factory: pytest.TempPathFactory, python_version: str) -> Scaffold:
     """Return a function that makes a project: `scaffold("orders", service_type="fastapi")`; `finish` comes after it."""
     template: list[Path] = []
-    tools: dict[str, Project] = {}
+    scaffolded: list[Project] = []
 
     def scaffold(name: str, **answers: str) -> Project:
         if not template:
@@ -39,7 +39,8 @@ def scaffold(tmp_path_factory: pytest.TempPathFactory, python_version: str) -> S
             template.append(services.template_with_a_later_version(folder / "template"))
         answers = {"python_version": python_version, **answers}
         project = services.scaffold(template[0], tmp_path_factory.mktemp(name), name, answers)
-        share_tools(project, tools, "this machine's")
+        scaffolded.append(project)
+        share_tools(project, scaffolded[0], ".tools")
         return project
 
     return scaffold
