@@ -15,7 +15,7 @@ RUFF := .venv/bin/ruff --config pyproject.toml
 PIP := .venv/bin/pip --disable-pip-version-check install --quiet --no-deps --only-binary :all: --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help new test fuzz arm64 lint format locks docs fleet lab bench
+.PHONY: help new test fuzz arm64 lint format locks docs fleet release lab bench
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,7 +48,7 @@ lint: .venv/dev ## Check style, types, scripts and workflows of this repository
 	$(RUFF) check $(CODE)
 	$(RUFF) format --check $(CODE)
 	.venv/bin/mypy
-	.venv/bin/shellcheck .ci/run tests/lab/lab tests/ci/programs/* tests/ci/standins/*
+	.venv/bin/shellcheck .ci/run '{{cookiecutter.project_slug}}'/tools/*.sh tests/lab/lab tests/ci/programs/* tests/ci/standins/* tests/services/servers/*
 	.venv/bin/zizmor --quiet --offline .github
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
@@ -64,6 +64,9 @@ docs: .venv/dev ## Make what the documentation takes from elsewhere: choices, fi
 
 fleet: .venv/new ## Update the projects in the repositories that the file REPOS= names (PUSH=1 pushes a branch to each)
 	@.venv/bin/python scripts/fleet.py "$(REPOS)" $(if $(PUSH),--push)
+
+release: .venv/dev ## Check and commit the release VERSION=1.2.0 (TESTED= names a commit that is known to be green)
+	@.venv/bin/python scripts/release.py "$(VERSION)" $(if $(TESTED),--tested "$(TESTED)")
 
 lab: ## Bring up a Docker engine, base images and a package mirror on this Debian machine (root)
 	@tests/lab/lab up

@@ -61,7 +61,9 @@ def pythons() -> dict[str, str | None]:
         "pyproject.toml": r'^requires-python = ">=(\d+\.\d+),',
         "poetry.lock": r'^python-versions = ">=(\d+\.\d+),',
         ".github/workflows/ci.yml": r'^ *python-version: "(\d+\.\d+)"$',
+        ".github/workflows/template-update.yml": r'^ *python-version: "(\d+\.\d+)"$',
         ".gitlab-ci.yml": r"^ *image: .*python:(\d+\.\d+)-",
+        ".gitlab/template-update.yml": r"^ *image: .*python:(\d+\.\d+)-",
     }
     found = {}
     for name, pattern in patterns.items():

@@ -27,19 +27,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}/tools"))
 
+import propose  # noqa: E402
 import update  # noqa: E402
 
-BRANCH = "template-update"
-# Tells our commits from those of people, who may have continued on the branch.
-EMAIL = "template-update@localhost"
-ENVIRONMENT = {
-    "GIT_AUTHOR_NAME": "Template update",
-    "GIT_AUTHOR_EMAIL": EMAIL,
-    "GIT_COMMITTER_NAME": "Template update",
-    "GIT_COMMITTER_EMAIL": EMAIL,
-    # A repository that asks for a password is blocked; it does not wait for somebody.
-    "GIT_TERMINAL_PROMPT": "0",
-}
 STATES = ("current", "clean", "conflict", "blocked")
 
 
@@ -51,10 +41,6 @@ class Row:
     state: str  # one of STATES
     detail: str
     by_hand: tuple[str, ...] = ()
-
-
-class TakenError(Exception):
-    """The branch has commits of people."""
 
 
 def read(path: Path) -> list[tuple[str, str]]:
@@ -80,30 +66,15 @@ def one(repository: str, place: str, *, to: str | None, push: bool) -> Row:
         clone = Path(folder) / "clone"
         try:
             update.git(Path(folder), "clone", "--quiet", "--depth=1", "--no-tags", "--", repository, str(clone))
-            outcome = update.bring_up_to_date(clone / place, update.Options(to=to, branch=BRANCH))
+            outcome = update.bring_up_to_date(clone / place, update.Options(to=to, branch=propose.BRANCH))
             if outcome.status == 2:
                 return Row(name, "blocked", outcome.why.replace(str(clone), repository))
             if outcome.text and push:
-                publish(clone)
-        except (update.GitError, TakenError, OSError) as error:
+                propose.publish(clone, propose.BRANCH)
+        except (update.GitError, propose.TakenError, OSError) as error:
             return Row(name, "blocked", str(error))
     state = "conflict" if outcome.conflicts else "clean" if outcome.text else "current"
     return Row(name, state, ", ".join(outcome.conflicts), outcome.by_hand)
-
-
-def publish(clone: Path) -> None:
-    """Push the branch of `clone`, unless it is there already. Raises TakenError when people have committed to it."""
-    known = update.git(clone, "ls-remote", "origin", f"refs/heads/{BRANCH}").split()
-    tip = known[0] if known else ""
-    if tip:
-        update.git(clone, "fetch", "--quiet", "--depth=2", "origin", f"refs/heads/{BRANCH}")
-        tree, parents, committer = update.git(clone, "show", "--no-patch", "--format=%T%n%P%n%ce", tip).splitlines()
-        if committer != EMAIL:
-            raise TakenError(f"the branch {BRANCH} has commits of people: merge or delete it first")
-        if [tree, parents] == update.git(clone, "show", "--no-patch", "--format=%T%n%P", BRANCH).splitlines():
-            return
-    lease = f"--force-with-lease=refs/heads/{BRANCH}:{tip}"
-    update.git(clone, "push", "--quiet", lease, "origin", f"{BRANCH}:refs/heads/{BRANCH}")
 
 
 def table(rows: list[Row]) -> str:
@@ -123,11 +94,11 @@ def main() -> int:
     """Update all repositories, several at a time; return the exit status."""
     parser = argparse.ArgumentParser(description="Bring many projects up to date with their template.")
     parser.add_argument("file", type=Path, metavar="FILE", help="a repository on each line, then its project's folder")
-    parser.add_argument("--push", action="store_true", help=f"push the branch {BRANCH} to each")
+    parser.add_argument("--push", action="store_true", help=f"push the branch {propose.BRANCH} to each")
     parser.add_argument("--to", metavar="REF", help="branch, tag or commit of the template (its newest commit)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
     options = parser.parse_args()
-    os.environ.update(ENVIRONMENT)
+    os.environ.update(propose.ENVIRONMENT)
     with ThreadPoolExecutor(options.jobs) as pool:
         started = [pool.submit(one, *line, to=options.to, push=options.push) for line in read(options.file)]
         rows = [each.result() for each in started]

@@ -3,6 +3,7 @@
     templates/locks/<Python version>-<service type>.lock    the poetry.lock that a new project ships
     {{cookiecutter.project_slug}}/tools/pins/*.txt          the tools of a project's build and checks, with hashes
     poetry.lock, requirements/{new,dev}.txt                 this repository's own tools
+    tests/lab/devpi.txt                                     an organisation's package index, for the lab
     templates/services.jinja, pyproject.toml                the bound of a dependency whose internals we use
 
 Versions come from the package index that PYPI_MIRROR names (a simple index, for every tool), or from upstream.
@@ -23,6 +24,7 @@ from cookiecutter.main import cookiecutter
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 LOCKS = ROOT / "templates" / "locks"
+OVERRIDES = ROOT / "scripts" / "overrides.txt"
 HEADER = "# Made by the template's 'make locks'; newer versions come with template updates.\n"
 TOOLS = {
     "uv": ["uv"],
@@ -30,19 +32,15 @@ TOOLS = {
     "sbom": ["cyclonedx-bom"],
     # Renders the template's old and new version for `make update`.
     "cookiecutter": ["cookiecutter"],
+    # Starts the service again when a file is saved: `make dev`.
+    "watchfiles": ["watchfiles"],
     "contract": ["packaging", "pytest", "pytest-xdist"],
     # What packages without a wheel are built with, most often.
     "build-backends": ["flit-core", "hatchling", "pdm-backend", "poetry-core", "setuptools", "setuptools-scm", "wheel"],
 }
 # Dependencies of a service whose internals service_runtime uses (server.py).
 INTERNALS = ["uvicorn"]
-# Poetry refuses to lock for a Python that it can't find; locking needs none, so let it take the one that it runs on.
-POETRY = [
-    sys.executable,
-    "-c",
-    "from poetry.console.application import main; from poetry.utils.env import EnvManager;"
-    "EnvManager.create_venv = lambda self, *_, **__: self.get_system_env(); main()",
-]
+POETRY = [sys.executable, "-P", str(PROJECT / "tools/poetry_anywhere.py")]
 
 
 def run(*command: str, cwd: Path = ROOT) -> str:
@@ -113,11 +111,11 @@ def compiled(requirements: list[str], *options: str) -> str:
         return run("uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate", *options, str(wanted))
 
 
-def lock_tools(name: str) -> None:
-    """Pin the build tools `name` for every Python that is offered, with hashes."""
+def lock_tools(requirements: list[str], path: Path) -> None:
+    """Pin `requirements` and what they need for every Python that is offered, with hashes."""
     oldest = min((version for version, _ in combinations()), key=lambda v: [int(part) for part in v.split(".")])
-    pinned = compiled(TOOLS[name], "--universal", "--python-version", oldest, "--generate-hashes")
-    write(PROJECT / "tools/pins" / f"{name}.txt", HEADER + pinned)
+    options = ["--universal", "--python-version", oldest, "--generate-hashes", "--override", str(OVERRIDES)]
+    write(path, HEADER + compiled(requirements, *options))
 
 
 def move_bound(name: str) -> None:
@@ -146,8 +144,9 @@ def main() -> None:
     for name in INTERNALS:
         move_bound(name)
     lock_repository()
-    for name in TOOLS:
-        lock_tools(name)
+    for name, requirements in TOOLS.items():
+        lock_tools(requirements, PROJECT / "tools/pins" / f"{name}.txt")
+    lock_tools(["devpi-server"], ROOT / "tests/lab/devpi.txt")
     for version, service in combinations():
         lock_project(version, service)
 

@@ -38,6 +38,7 @@ class Event:
 
 MAIN = Event("push", "push", "refs/heads/main", "main")
 TAG = Event("push", "push", "refs/tags/v0.1.0", "v0.1.0")
+SCHEDULE = Event("schedule", "schedule", "refs/heads/main", "main")
 REQUEST = Event("pull_request", "merge_request_event", "refs/pull/1/merge", "topic")
 EVENTS = (MAIN, TAG, REQUEST)
 
@@ -161,22 +162,28 @@ def gitlab_variables(event: Event, image: str) -> dict[str, str]:
     """Return the variables that GitLab sets for `event`, in a project whose image has the name `image`, or none."""
     found = {
         "CI": "true",
+        "GITLAB_CI": "true",
         "CI_PIPELINE_SOURCE": event.gitlab,
         "CI_DEFAULT_BRANCH": "main",
         "CI_COMMIT_REF_NAME": event.name,
         "CI_REPOSITORY_URL": "https://gitlab-ci-token:token@gitlab.com/team/service.git",
+        "CI_SERVER_HOST": "gitlab.com",
+        "CI_JOB_TOKEN": "token",
     }
     if image:
         found |= {"CI_REGISTRY_IMAGE": image, "CI_REGISTRY": image.split("/")[0]}
         found |= {"CI_REGISTRY_USER": "user", "CI_REGISTRY_PASSWORD": "token"}
     if event.tag:
         found["CI_COMMIT_TAG"] = event.name
-    elif event.gitlab == "push":
+    elif event.gitlab in ("push", "schedule"):
         found["CI_COMMIT_BRANCH"] = event.name
     return found
 
 
-KNOWN = {"artifacts", "before_script", "cache", "image", "interruptible", "script", "services", "stage", "variables"}
+KNOWN = {
+    *("artifacts", "before_script", "cache", "image", "interruptible", "resource_group", "rules", "script", "services"),
+    *("stage", "variables"),
+}
 
 
 def run_gitlab_job(
@@ -208,6 +215,11 @@ def run_gitlab_job(
     return Pipeline(done.returncode, done.stdout, artifacts)
 
 
+def wanted(job: dict[str, Any], variables: Mapping[str, str]) -> bool:
+    """Tell whether the rules of a job, each a condition and nothing else, put it into the pipeline."""
+    return "rules" not in job or any(holds(rule["if"], variables) for rule in job["rules"])
+
+
 def run_gitlab(machine: Machine, source: Path, event: Event, image: str, *only: str) -> Pipeline | None:
     """Run the pipeline of the repository `source` for `event`; None when its rules want no pipeline.
 
@@ -220,8 +232,11 @@ def run_gitlab(machine: Machine, source: Path, event: Event, image: str, *only: 
     if chosen is None:
         return None
     variables |= config.get("variables", {}) | chosen.get("variables", {})
+    for included in config.get("include", []):
+        config |= yaml.safe_load((source / included["local"]).read_text(encoding="utf-8"))
     jobs = {name: job for name, job in config.items() if isinstance(job, dict) and "stage" in job}
-    assert config.keys() - jobs.keys() <= {"stages", "variables", "workflow"}, "something is not known here"
+    assert config.keys() - jobs.keys() <= {"include", "stages", "variables", "workflow"}, "something is not known here"
+    jobs = {name: job for name, job in jobs.items() if wanted(job, variables)}
     log = ""
     for name in sorted(jobs, key=lambda name: config["stages"].index(jobs[name]["stage"])):
         if only and name not in only:

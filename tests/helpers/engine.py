@@ -69,6 +69,10 @@ class Engine:
         """Return what `docker inspect` tells of a container or an image, decoded from JSON."""
         return json.loads(self.docker("inspect", "--format", f"{{{{json {template}}}}}", thing).stdout)
 
+    def published(self, container: str) -> str:
+        """Return where on this machine the port of a service is: host and port."""
+        return self.docker("port", container, "8000/tcp").stdout.split()[0]
+
     def logged(self, container: str) -> list[dict[str, Any]]:
         """Return what a service has logged: each line must be a JSON object, and nothing may be on stderr."""
         done = self.docker("logs", container)
@@ -92,15 +96,15 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def healthcheck(engine: Engine, container: str) -> bool:
-    """Run the image's own health check in a container."""
-    _, *command = engine.inspect(container, ".Config.Healthcheck.Test")
+    """Run the image's own health check in a container, once."""
+    _, *command, watch = engine.inspect(container, ".Config.Healthcheck.Test")
+    assert watch == "--watch"
     return engine.docker("exec", container, *command, check=False).returncode == 0
 
 
 def call(engine: Engine, container: str, path: str) -> tuple[int, str]:
     """Return status and body of a GET, once the service answers."""
-    address = engine.docker("port", container, "8000/tcp").stdout.split()[0]
-    host, port = address.rsplit(":", 1)
+    host, port = engine.published(container).rsplit(":", 1)
     answer: list[tuple[int, str]] = []
 
     def get() -> bool:

@@ -56,3 +56,10 @@ def alone(what: str) -> Iterator[None]:
 def index_environment() -> dict[str, str]:
     """Return the environment that makes `make install` use the lab's mirror, or upstream without a lab."""
     return {"PYPI_MIRROR": f"http://{lab()['LAB_MIRROR_IP']}/pypi/simple/" if lab() else ""}
+
+
+def project_environment(version: str) -> dict[str, str]:
+    """Return the environment for `make` in a project with that Python, which this machine must have."""
+    python = interpreters()[version]
+    # uv looks for the project's Python on the path.
+    return {**index_environment(), "PYTHON": str(python), "PATH": f"{python.parent}:{os.environ['PATH']}"}

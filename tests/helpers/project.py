@@ -16,6 +16,7 @@ from tests.helpers.machine import index_environment
 
 Run = subprocess.CompletedProcess[str]
 Bake = Callable[..., "Project"]
+Installed = Callable[[str, str], "tuple[Project, dict[str, str]]"]
 
 
 def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, check: bool = True) -> Run:
@@ -89,6 +90,14 @@ def baked(cookies: Any, answers: Answers) -> Project:
     result = cookies.bake(extra_context=known(answers), template=str(ROOT))
     assert result.exit_code == 0, result.exception
     return Project(result.project_path, result.context)
+
+
+def share_tools(project: Project, first: Project, folder: str) -> None:
+    """Let a project use the tools in a folder of the first one, which makes them from nothing."""
+    if first is not project:
+        (project.path / folder).parent.mkdir(exist_ok=True)
+        (project.path / folder).symlink_to(first.path / folder)
+        os.utime(first.path / folder / "done")  # newer than the pins of this project, which are the same
 
 
 def add_dependency(project: Project, requirement: str) -> None:

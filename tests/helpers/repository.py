@@ -7,6 +7,14 @@ from pathlib import Path
 from tests.helpers.combinations import ROOT, Answers
 from tests.helpers.project import run
 
+# For fixtures that run before a test has an identity of its own.
+IDENTITY = {
+    "GIT_AUTHOR_NAME": "Tester",
+    "GIT_AUTHOR_EMAIL": "tester@example.com",
+    "GIT_COMMITTER_NAME": "Tester",
+    "GIT_COMMITTER_EMAIL": "tester@example.com",
+}
+
 
 def copy_template(folder: Path) -> None:
     """Copy this template into `folder`, as it is in the work tree."""
@@ -28,7 +36,7 @@ def template_repository(folder: Path) -> Path:
 def commit(repository: Path, message: str) -> None:
     """Commit everything."""
     run("git", "add", "--all", cwd=repository)
-    run("git", "commit", "--quiet", "--message", message, cwd=repository)
+    run("git", "commit", "--quiet", "--message", message, cwd=repository, env=IDENTITY)
 
 
 def create(template: Path, folder: Path, answers: Answers) -> Path:

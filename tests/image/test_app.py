@@ -1,7 +1,9 @@
 """tools/build/app.py, against the wheel that Poetry would build."""
 
+import os
 import re
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 
@@ -11,13 +13,27 @@ from scripts.locks import POETRY
 from tests.helpers.combinations import CHOICES
 from tests.helpers.machine import index_environment
 from tests.helpers.project import Bake, Project, Run, build_script, lock_script, run
+from tests.helpers.services import let_through
+
+
+def context(project: Project, folder: Path) -> Path:
+    """Return a folder, made in `folder`, with what the project's .dockerignore lets into a build."""
+    target = folder / "context"
+    for line in project.read(".dockerignore").splitlines():
+        source = project.path / line.removeprefix("!")
+        if line.startswith("!") and source.is_dir():
+            shutil.copytree(source, target / line[1:], symlinks=True)
+        elif line.startswith("!"):
+            target.mkdir(exist_ok=True)
+            shutil.copy(source, target)
+    return target
 
 
 def app_script(project: Project, folder: Path) -> Run:
     """Run the script on a project as the Dockerfile does; `folder` gets metadata, layers and names.txt."""
     assert lock_script(project).returncode == 0
-    shutil.move(project.path / "lock/layer/app/lib", folder / "metadata")
-    return build_script(project, "app", project.path / "src", "metadata", "layers", "names.txt", cwd=folder)
+    shutil.move(project.path / "lock/layer", folder / "metadata")
+    return build_script(project, "app", context(project, folder), "metadata", "layers", "names.txt", cwd=folder)
 
 
 def contents(*folders: Path) -> dict[str, bytes]:
@@ -42,11 +58,26 @@ def test_the_project_is_what_its_wheel_would_install(bake: Bake, tmp_path: Path,
     (file,) = (project.path / "dist").iterdir()
     with zipfile.ZipFile(file) as wheel:
         wanted = {name: wheel.read(name) for name in wheel.namelist()}
-    found = contents(*tmp_path.glob("layers/*/app/lib"), tmp_path / "metadata")
+    found = contents(*tmp_path.glob("layers/*/app/lib"), tmp_path / "metadata/app/lib")
     assert found.keys() == wanted.keys()
     (record,) = (name for name in wanted if wanted[name] != found[name])
     assert record.endswith(".dist-info/RECORD")
     assert sorted(found[record].splitlines()) == sorted(wanted[record].splitlines())
+
+
+@pytest.mark.quick
+def test_programs_of_the_project(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    project.append("pyproject.toml", f'\n[project.scripts]\nreport = "{project.package}.report:main"\n')
+    project.write(f"src/{project.package}/report.py", "def main():\n    print('reported')\n    return 3\n")
+    assert app_script(project, tmp_path).returncode == 0
+    program = tmp_path / "metadata/app/.venv/bin/report"
+    assert os.access(program, os.X_OK)
+    assert program.read_text().startswith("#!/app/.venv/bin/python\n")
+    done = run(sys.executable, program, env={"PYTHONPATH": str(project.path / "src")}, check=False)
+    assert (done.returncode, done.stdout) == (3, "reported\n")
+    (record,) = tmp_path.glob("layers/project/app/lib/*.dist-info/RECORD")
+    assert "\n../.venv/bin/report,sha256=" in record.read_text()
 
 
 @pytest.mark.quick
@@ -64,6 +95,42 @@ def test_bytecode_of_the_project(bake: Bake, tmp_path: Path) -> None:
         data for name, data in contents(tmp_path / "layers/project/app/lib").items() if name.endswith("RECORD")
     )
     assert b"link.txt" not in record  # a link has no content of its own
+
+
+def test_files_beside_the_sources(bake: Bake, tmp_path: Path) -> None:
+    """They lie below /app, the RECORD has them, their imports are found; a project without any has none."""
+    project = bake()
+    assert app_script(project, tmp_path).returncode == 0
+    assert {path.name for path in tmp_path.glob("layers/*/app/*")} == {"bytecode", "lib"}
+
+    let_through(project, "config", "settings.ini")
+    project.write("config/prices.json", "{}")
+    project.write("config/hook.py", "import hooked")
+    project.write("config/__pycache__/hook.cpython-311.pyc", "")
+    project.write("settings.ini", "[all]")
+    folder = tmp_path / "again"
+    folder.mkdir()
+    done = app_script(project, folder)
+    assert done.returncode == 0, done.stderr
+    app = folder / "layers/project/app"
+    found = contents(app)
+    beside = {name for name in found if not name.startswith(("lib/", "bytecode/"))}
+    assert beside == {"config/prices.json", "config/hook.py", "settings.ini"}
+    assert list(app.glob("bytecode/app/config/hook.*.pyc"))
+    (record,) = (text.decode() for name, text in found.items() if name.endswith("RECORD"))
+    assert all(f"\n../{name},sha256=" in record for name in beside)
+    assert "pycache" not in record
+    assert "hooked" in (folder / "names.txt").read_text().split()
+
+
+@pytest.mark.quick
+def test_a_place_that_is_taken(bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    let_through(project, "lib")
+    project.write("lib/vendored.py", "")
+    done = app_script(project, tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == ".dockerignore lets lib into the image, which has its own in that place: rename it\n"
 
 
 CODE = """

@@ -1,5 +1,6 @@
 """What a build makes of dependencies and Debian packages, and how it fails: in plain words."""
 
+import os
 from pathlib import Path
 
 from tests.helpers.engine import PYTHON, Engine
@@ -8,9 +9,9 @@ from tests.helpers.project import Bake, Project, add_dependency, relock
 RECORD = Path(__file__).with_name("probes") / "record.py"
 
 
-def fails(engine: Engine, project: Project, *words: str) -> None:
+def fails(engine: Engine, project: Project, *words: str, options: tuple[str, ...] = ()) -> None:
     """Build an image, which must fail with one line that holds all `words`."""
-    _, done = engine.build(project, check=False)
+    _, done = engine.build(project, *options, check=False)
     assert done.returncode != 0
     assert [line for line in done.stderr.splitlines() if all(word in line for word in words)], done.stderr[-3000:]
 
@@ -39,6 +40,20 @@ def test_package_without_a_wheel(bake: Bake, engine: Engine) -> None:
     fails(engine, without_wheel(bake, "slim"), "docopt", "no wheel", "build_image=full")
     image, _ = engine.build(without_wheel(bake))
     engine.docker("run", "--rm", image, "docopt")
+
+
+def test_full_image_of_another_release_is_refused(bake: Bake, engine: Engine, tmp_path: Path) -> None:
+    """An old one may lie on a machine, or come out of a registry that has not got both yet."""
+    registry = f"template-test/registry-{os.getpid()}"
+    slim = f"python:3.14-slim-{engine.suites['3.14']}"
+    full = slim.replace("slim-", "")
+    engine.images += [f"{registry}/{slim}", f"{registry}/{full}"]
+    engine.docker("tag", slim, f"{registry}/{slim}")
+    old = "RUN printf '#!/bin/sh\\necho Python 3.14.0rc1' >/usr/local/bin/other && chmod +x /usr/local/bin/other"
+    (tmp_path / "Dockerfile").write_text(f"FROM {slim}\n{old} && ln -sf other /usr/local/bin/python\n")
+    engine.docker("build", "--quiet", "--tag", f"{registry}/{full}", tmp_path)
+    options = ("--build-arg", f"REGISTRY={registry}", "--target", "builder")
+    fails(engine, without_wheel(bake), "the full image has Python 3.14.0rc1, the slim one Python 3.14", options=options)
 
 
 def test_packages_come_without_their_own_tests(bake: Bake, engine: Engine) -> None:

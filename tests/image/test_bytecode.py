@@ -84,11 +84,18 @@ INSTALLED = {
     "light/unused.py": "",
     "spread/here/__init__.py": "",
     "plugin.py": "import xml.dom\n",
+    "sqlalchemy/__init__.py": "",
+    "sqlalchemy/dialects/postgresql/psycopg.py": "",
+    "psycopg/__init__.py": "",
     "anyio/__init__.py": "",
     "anyio/_backends/__init__.py": "",
     "anyio/_backends/_asyncio.py": "",
 }
-LAYERS = {"1": ["heavy/"], "2": ["light/", "spread/", "plugin.py", "anyio/__init__.py"], "3": ["anyio/_backends/"]}
+LAYERS = {
+    "1": ["heavy/", "sqlalchemy/", "psycopg/"],
+    "2": ["light/", "spread/", "plugin.py", "anyio/__init__.py"],
+    "3": ["anyio/_backends/"],
+}
 
 
 @pytest.fixture
@@ -134,6 +141,13 @@ def test_modules_that_are_loaded_by_name(find: Callable[..., dict[str, set[str]]
     assert found["2"] == {"plugin.py", "anyio/__init__.py"}
     assert found["3"] == {"anyio/_backends/__init__.py", "anyio/_backends/_asyncio.py"}  # a part in another layer
     assert any(name.endswith("xml/dom/__init__.py") for name in found["python"])
+
+
+def test_a_driver_that_only_its_user_imports(find: Callable[..., dict[str, set[str]]]) -> None:
+    """It is tried out as well, since it may load the rest of itself in a function."""
+    found = find("sqlalchemy.create_engine\n")
+    assert found["imports"] == {"sqlalchemy", "?psycopg", "?sqlalchemy.dialects.postgresql.psycopg"}
+    assert "psycopg/__init__.py" in found["1"]
 
 
 def test_a_wrong_name_in_the_list_is_told(find: Callable[..., dict[str, set[str]]]) -> None:

@@ -158,6 +158,13 @@ def test_a_lock_that_can_not_be_installed_is_refused(bake: Bake, words: str) -> 
     assert not list(project.path.glob("lock/packages-*"))
 
 
+IGNORED = {
+    "build": '{ script = "build.py" }',
+    "exclude": '["data/**"]',
+    "include": '[{ path = "data", format = ["sdist", "wheel"] }]',
+}
+
+
 @pytest.mark.quick
 @pytest.mark.parametrize("setting", ["build", "exclude", "packages"])
 def test_a_setting_that_the_image_would_ignore_is_refused(bake: Bake, setting: str) -> None:
@@ -166,12 +173,30 @@ def test_a_setting_that_the_image_would_ignore_is_refused(bake: Bake, setting: s
         runtime = '{ include = "service_runtime", from = "src" }'
         project.replace("pyproject.toml", runtime, runtime.replace(" }", ', to = "elsewhere" }'))
     else:
-        value = '{ script = "build.py" }' if setting == "build" else '["data/**"]'
+        value = IGNORED[setting]
         project.replace("pyproject.toml", "\n[tool.poetry]\n", f"\n[tool.poetry]\n{setting} = {value}\n")
     done = lock_script(project)
     assert done.returncode == 1
     assert f"tool.poetry has {setting}, but the image takes src/ as it is" in done.stderr
     assert not list(project.path.glob("lock/packages-*"))
+
+
+@pytest.mark.quick
+def test_a_program_that_is_a_file_is_refused(bake: Bake) -> None:
+    project = bake()
+    project.append("pyproject.toml", '\n[tool.poetry.scripts]\nreport = { reference = "bin/report", type = "file" }\n')
+    done = lock_script(project)
+    assert done.returncode == 1
+    assert "tool.poetry.scripts has a file for report" in done.stderr
+    assert not list(project.path.glob("lock/packages-*"))
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("include", ['["data"]', '[{ path = "tests", format = "sdist" }]'])
+def test_what_changes_source_archives_only_is_no_matter_of_the_image(bake: Bake, include: str) -> None:
+    project = bake()
+    project.replace("pyproject.toml", "\n[tool.poetry]\n", f"\n[tool.poetry]\ninclude = {include}\n")
+    assert lock_script(project).returncode == 0
 
 
 @pytest.mark.quick

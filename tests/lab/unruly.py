@@ -193,7 +193,8 @@ class Handler(BaseHTTPRequestHandler):
         elif how.late and fnmatch.fnmatch(name, how.late):
             time.sleep(LATE)
         elif how.garbled and fnmatch.fnmatch(name, how.garbled):
-            body = body[:-1] + bytes([body[-1] ^ 1])
+            middle = len(body) // 2
+            body = body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
         elif how.forged and name in ("InRelease", "Release"):
             body = body.replace(b"Origin: Debian", b"Origin: Nobody")
         elif how.short and fnmatch.fnmatch(name, how.short):

@@ -1,13 +1,14 @@
 """The mirror switch with apt, in a base image."""
 
 import re
+import sys
 from collections.abc import Callable
 
 import pytest
 
 from tests.helpers.engine import Engine
 from tests.helpers.mirror import HOST, in_base_image, lines
-from tests.helpers.project import Bake, Run
+from tests.helpers.project import Bake, Run, run
 from tests.lab.unruly import GOOD, Behaviour, Unruly, refusing
 
 DEB = "tree_*.deb"
@@ -86,3 +87,12 @@ def test_apt_refuses_unchecked_sources(bake: Bake, engine: Engine, mirror: Unrul
     assert done.returncode == 2
     assert lines(done, "Trusted: yes", "signature checks")
     assert not mirror.requests
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("name", ["docker/missing.txt", "docker"])
+def test_list_that_cannot_be_read_is_no_empty_list(bake: Bake, name: str) -> None:
+    project = bake()
+    done = run(sys.executable, "tools/build/mirror.py", "apt", name, cwd=project.path, check=False)
+    assert done.returncode == 2
+    assert lines(done, "the list of Debian packages can't be read", name)

@@ -168,6 +168,15 @@ def test_silent_mirror_costs_a_whole_build_half_a_minute_at_most(bake: Bake, eng
     assert after == PACKAGES
 
 
+@pytest.mark.parametrize("stage", ["tools", "base"])
+def test_patience_reaches_the_stages_that_download(bake: Bake, engine: Engine, mirror: Unruly, stage: str) -> None:
+    project = bake()
+    project.write("docker/apt-runtime.txt", "tree\n")
+    _, done = engine.build(project, "--target", stage, *to(mirror, MIRROR_TIMEOUT="soon"), check=False)
+    assert done.returncode != 0
+    assert lines(done, "MIRROR_TIMEOUT is 'soon'")
+
+
 @pytest.mark.parametrize("file", ["poetry_core-*.whl", FILE], ids=["build tool", "dependency"])
 def test_altered_wheel_stops_the_build(bake: Bake, engine: Engine, mirror: Unruly, file: str) -> None:
     project = bake(service_type="worker", project_slug=fresh())

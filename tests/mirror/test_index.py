@@ -1,6 +1,7 @@
 """The mirror switch with one tool: pip, uv or Poetry through mirror.py in tools/build, and packages.py there."""
 
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from tests.helpers.engine import Engine
 from tests.helpers.machine import index_environment, lab
 from tests.helpers.mirror import FILE, HOST, PACKAGE, PASSWORD, USER, Tool, in_base_image, lines
 from tests.helpers.project import Bake, run
-from tests.lab.unruly import GOOD, STOWAWAY, Behaviour, Unruly, refusing
+from tests.lab.unruly import GOOD, STOWAWAY, Behaviour, Unruly, alter, refusing
 
 VERSION = PACKAGE.replace("-", "_") + "-*"
 # What the mirror does, and words of the one line that says why it is given up.
@@ -114,6 +115,21 @@ def test_damaged_wheel_is_an_incident(tool: Callable[[str], Tool], mirror: Unrul
     assert re.findall("[0-9a-f]{64}", served[0])
     assert not lines(done, "trying again")
     assert not installer.installed
+
+
+def test_what_lies_in_the_cache_is_not_believed(tool: Callable[[str], Tool], mirror: Unruly) -> None:
+    """All builds of a project share it, and one of them may have run anything."""
+    installer = tool("packages")
+    assert installer(mirror.pypi).returncode == 0
+    (cached,) = installer.folder.glob("files/*/*.whl")
+    locked = cached.read_bytes()
+    cached.write_bytes(alter(locked))
+    shutil.rmtree(installer.folder / "site")
+    done = installer(mirror.pypi)
+    assert done.returncode == 0, done.stderr
+    assert installer.installed
+    assert cached.read_bytes() == locked
+    assert not list(installer.folder.rglob(STOWAWAY))
 
 
 def test_a_failure_that_is_not_the_mirrors_is_told_once(tool: Callable[[str], Tool], mirror: Unruly) -> None:

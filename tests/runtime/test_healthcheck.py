@@ -40,9 +40,13 @@ def test_it_runs_as_a_module(start: Callable[..., Process]) -> None:
 
 
 def test_it_loads_little_since_it_runs_all_the_time(start: Callable[..., Process]) -> None:
-    loads = "import sys; bare = {*sys.modules}; import socket; socket = {*sys.modules} - bare"
+    loads = "import sys, collections.abc, pathlib; bare = {*sys.modules}; import socket; socket = {*sys.modules} - bare"
     process = start("-c", f"{loads}; import service_runtime.healthcheck; print(*{{*sys.modules}} - bare - socket)")
-    assert set(process.communicate()[0].split()) == {"service_runtime", "service_runtime.healthcheck"}
+    assert set(process.communicate()[0].split()) == {
+        "service_runtime",
+        "service_runtime.health",
+        "service_runtime.healthcheck",
+    }
 
 
 def test_a_service_that_hangs_is_unhealthy(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:

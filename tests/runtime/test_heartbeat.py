@@ -42,9 +42,13 @@ def test_no_heartbeat_or_a_broken_one_is_unhealthy() -> None:
 
 
 def test_its_check_loads_little_since_it_runs_all_the_time(start: Callable[..., Process]) -> None:
-    loads = "import sys, pathlib; bare = {*sys.modules}"
+    loads = "import sys, collections.abc, pathlib; bare = {*sys.modules}"
     process = start("-c", f"{loads}; import service_runtime.heartbeat; print(*{{*sys.modules}} - bare)")
-    assert set(process.communicate()[0].split()) == {"service_runtime", "service_runtime.heartbeat"}
+    assert set(process.communicate()[0].split()) == {
+        "service_runtime",
+        "service_runtime.health",
+        "service_runtime.heartbeat",
+    }
 
 
 def test_a_place_that_cannot_be_written_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,9 @@ OF_OTHERS = {
     "libmagic.so.1",
     "Timeout",
     "*.rej",
+    "env_file ... must be a string",
+    "unknown flag: --watch",
+    "looking up compose provider failed",
 }
 
 

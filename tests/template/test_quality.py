@@ -4,8 +4,6 @@ So does what the template gives it to run on, service_runtime: tests/runtime is 
 reaches every line of what its service type has.
 """
 
-import os
-import shlex
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,9 +13,7 @@ import pytest
 from tests.helpers.combinations import CHOICES, ROOT
 from tests.helpers.engine import Engine
 from tests.helpers.machine import index_environment, interpreters
-from tests.helpers.project import Project, Run, baked, run
-
-Installed = Callable[[str, str], tuple[Project, dict[str, str]]]
+from tests.helpers.project import Installed, Project, Run, baked, run, share_tools
 
 RUNTIME_TESTS = (
     *("-m", "pytest", "-c", "tests/runtime/rendered.ini", "--confcutdir=tests/runtime", "--rootdir=tests/runtime"),
@@ -26,34 +22,6 @@ RUNTIME_TESTS = (
     "--cov-report=term-missing",
 )
 every_service_type = pytest.mark.parametrize("service", CHOICES["service_type"])
-
-
-def share_tools(project: Project, made: dict[str, Project], key: str) -> None:
-    """Let a project use the .tools of the first one with the same `key`, which makes them from nothing."""
-    first = made.setdefault(key, project)
-    if first is not project:
-        (project.path / ".tools").symlink_to(first.path / ".tools")
-        os.utime(first.path / ".tools/done")  # newer than the pins of this project, which are the same
-
-
-@pytest.fixture(scope="session")
-def installed(cookies_session: Any) -> Installed:
-    """Return a function that bakes a project and installs it, once for the same answers; with its environment."""
-    done: dict[tuple[str, str], Project] = {}
-    tools: dict[str, Project] = {}
-
-    def installed(version: str, service: str) -> tuple[Project, dict[str, str]]:
-        # Poetry looks for the project's Python on the path.
-        python = interpreters()[version]
-        env = {**index_environment(), "PYTHON": str(python), "PATH": f"{python.parent}:{os.environ['PATH']}"}
-        if (version, service) not in done:
-            project = baked(cookies_session, {"python_version": version, "service_type": service})
-            share_tools(project, tools, "this machine's")
-            project.make("install", env=env)
-            done[version, service] = project
-        return done[version, service], env
-
-    return installed
 
 
 def check_both(check: Callable[[], Run], runtime: Callable[[], Run]) -> None:
@@ -88,33 +56,26 @@ def tools_in_images() -> dict[str, Project]:
 def test_project_passes_its_own_checks_in_its_base_image(
     cookies_session: Any, engine: Engine, tools_in_images: dict[str, Project], version: str, service: str
 ) -> None:
-    """For a Python that only a base image has: what `make check` would run, in that image, which has no make."""
+    """On a machine without that Python: `make check CONTAINER=1`."""
     engine.need(version)
     project = baked(cookies_session, {"python_version": version, "service_type": service})
-    share_tools(project, tools_in_images, version)
-    variables = index_environment() | {
-        "POETRY_VIRTUALENVS_IN_PROJECT": "true",
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    first = tools_in_images.setdefault(version, project)
+    share_tools(project, first, ".container/tools")
+    env = index_environment() | {
+        "CONTAINER": "1",
+        "DEBIAN_SUITE": engine.suites[version],
+        "RUN_FLAGS": f"--volume {first.path}:{first.path}",
     }
-
-    def shell(commands: str) -> Run:
-        folders = {project.path: "rw", tools_in_images[version].path: "rw", ROOT: "ro"}
-        return engine.docker(
-            *("run", "--rm", "--network", "host", "--workdir", project.path),
-            *(f"--volume={folder}:{folder}:{mode}" for folder, mode in folders.items()),
-            *(f"--env={name}={value}" for name, value in variables.items()),
-            *(f"python:{version}-slim-{engine.suites[version]}", "sh", "-c", f"set -e; {commands}"),
-        )
-
-    def target(name: str) -> str:
-        return project.make("--dry-run", name, "PYTHON=python3").stdout
-
-    shell(target("install"))
-    coverage = f"COVERAGE_FILE={project.path}/runtime.coverage"
-    runtime = shlex.join(["env", coverage, f"{project.path}/.venv/bin/python", *RUNTIME_TESTS])
+    project.make("install", env=env)
+    folders = {project.path: "rw", ROOT: "ro"}
     check_both(
-        lambda: shell(target("check")),
-        lambda: shell(f"cd {shlex.quote(str(ROOT))}; {runtime}"),
+        lambda: project.make("check", env=env),
+        lambda: engine.docker(
+            *("run", "--rm", "--network", "host", "--workdir", ROOT, "--env", f"COVERAGE_FILE={project.path}/runtime"),
+            *(f"--volume={folder}:{folder}:{mode}" for folder, mode in folders.items()),
+            *(f"python:{version}-slim-{engine.suites[version]}", project.path / ".container/.venv/bin/python"),
+            *RUNTIME_TESTS,
+        ),
     )
 
 

@@ -163,6 +163,23 @@ class SmallTemplate:
         self.edit("README.md", "Ask the team.", "Ask the platform team.")
         self.publish("v4", "No spicy flavour any more")
         self.refusing()
+        self.moving()
+
+    def moving(self) -> None:
+        """A branch that moves a file and a folder, and merges what is the team's once."""
+        run("git", "switch", "--quiet", "--create", "moving", cwd=self.folder)
+        src = "src/{{ cookiecutter.slug }}"
+        moves = {f"{src}/app.py": f"{src}/main.py", "docker": "build", "tests": "checks"}
+        self.declare({**DECLARED, "__migrations": {"to main.py": {"move": moves, "merge": [f"{src}/main.py"]}}})
+        run("git", "mv", "src/{{cookiecutter.slug}}/app.py", "src/{{cookiecutter.slug}}/main.py", cwd=self.project)
+        run("git", "mv", "docker", "build", cwd=self.project)
+        run("git", "mv", "tests", "checks", cwd=self.project)
+        self.edit("src/{{cookiecutter.slug}}/main.py", "2", "5")
+        self.edit("build/settings.conf", "number 15", "the fifteenth, of another version")
+        commit(self.folder, "files have moved")
+        self.edit("README.md", "Ask the platform team.", "Ask the others.")
+        commit(self.folder, "and another version")
+        run("git", "switch", "--quiet", "main", cwd=self.folder)
 
     def refusing(self) -> None:
         """A branch with a hook that refuses a greeting."""

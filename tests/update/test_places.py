@@ -13,7 +13,7 @@ import pytest
 from tests.helpers.project import run
 from tests.helpers.repository import commit, edit
 from tests.update.conftest import Update
-from tests.update.projects import copy, new_repository, set_state, state_of
+from tests.update.projects import copy, new_repository, set_state, state_of, unmerged
 from tests.update.small import FOLDER, SmallTemplate
 
 
@@ -320,3 +320,31 @@ def test_what_a_team_takes_from_the_list_is_updated_again(
     commit(project, "the lock is the template's")
     assert update(project, "--to", "v2").returncode == 0
     assert (project / "poetry.lock").read_text() == "lock 2\n"
+
+
+def test_files_of_the_teams_move_and_are_merged_once(project: Path, update: Update) -> None:
+    """A merge can't express it, so cookiecutter.json does: what has moved, and what of the team's is merged."""
+    (project / "src/orders/app.py").write_text("VERSION = 1\nOURS = 1\n")
+    (project / "tests/test_app.py").write_text("def test_ours(): pass\n")
+    (project / "docker/ours.conf").write_text("ours\n")
+    (project / "docker/settings.conf").write_text("".join(f"ours {n}\n" for n in range(1, 15)) + "number 15\nlast\n")
+    commit(project, "our work")
+    done = update(project, "--to", "moving^")
+    assert done.returncode == 1, done
+    # Edited beyond recognition, a file is still found where it has gone to; what both have changed is asked.
+    assert unmerged(project) == {"src/orders/main.py", "build/settings.conf"}
+    assert "OURS = 1" in (project / "src/orders/main.py").read_text()
+    assert "VERSION = 5" in (project / "src/orders/main.py").read_text()
+    assert (project / "checks/test_app.py").read_text() == "def test_ours(): pass\n"
+    assert (project / "build/ours.conf").read_text() == "ours\n"
+    assert not [name for name in ("docker", "tests", "src/orders/app.py") if (project / name).exists()]
+
+    # From then on it is the team's again, wherever it lies.
+    run("git", "checkout", "--quiet", "--ours", "src/orders/main.py", "build/settings.conf", cwd=project)
+    commit(project, "ours")
+    (project / "docker").mkdir()
+    (project / "docker/again.conf").write_text("here to stay\n")
+    commit(project, "a folder of that name")
+    assert update(project, "--to", "moving").returncode == 0
+    assert (project / "docker/again.conf").exists()
+    assert "VERSION = 1" in (project / "src/orders/main.py").read_text()

@@ -24,7 +24,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -337,6 +337,34 @@ def team_paths(project: Project, old: Render, new: Render, trees: tuple[Tree, Tr
     return {path for path in paths if within(path, now) or (within(path, until_now) and path not in brought)}
 
 
+@dataclass(frozen=True)
+class Migration:
+    """What a merge can't express, between two versions of the template. cookiecutter.json declares it, under a name:
+
+    "__migrations": {"house": {"move": {"old place": "new place"}, "merge": ["files of the team's"]}}
+    """
+
+    move: dict[str, str]  # files or folders, whoever has written them
+    merge: set[str]  # places that are the team's, and are merged this once
+
+    @classmethod
+    def between(cls, old: Render, new: Render) -> "Migration":
+        """Return all that `new` asks for under names that `old` did not know yet."""
+        known, asked = (render.context.get("__migrations", {}) for render in (old, new))
+        steps = [step for name, step in asked.items() if name not in known]
+        moves = {source: target for step in steps for source, target in step.get("move", {}).items()}
+        return cls(moves, {place for step in steps for place in step.get("merge", [])})
+
+    def moved(self, tree: Tree) -> Tree:
+        """Return `tree` with its files where they belong; what is there already stays."""
+        found: Tree = {}
+        for path, entry in tree.items():
+            source = next((source for source in self.move if within(path, {source})), "")
+            place = self.move[source] + path[len(source) :] if source else path
+            found[path if place in tree else place] = entry
+        return found
+
+
 # A conflict between markers: what the team has, what both started from, what the template has.
 HUNK = re.compile(
     r"^<<<<<<< yours\n(.*?)^\|{7} [^\n]*\n(.*?)^=======\n(.*?)^>>>>>>> template\n", re.MULTILINE | re.DOTALL
@@ -519,7 +547,10 @@ def work_out(
         return Update(before, after, project.tree, {}, by_hand, [], [])
     new = template.render(after, answers)
     theirs = workshop.add(new.folder)
-    team = team_paths(project, old, new, (base, theirs)) | {STATE}
+    migration = Migration.between(old, new)
+    base, project = migration.moved(base), replace(project, tree=migration.moved(project.tree))
+    team = team_paths(project, old, new, (base, theirs))
+    team = {path for path in team if not within(path, migration.merge)} | {STATE}
     merge, gone = settled(workshop.merge(*(without(tree, team) for tree in (base, project.tree, theirs))), workshop)
     state = project.state | {"commit": after, "checkout": to}
     state["context"] = state["context"] | {"cookiecutter": new.context}
@@ -549,19 +580,45 @@ def without(tree: Tree, paths: set[str]) -> Tree:
     return {path: entry for path, entry in tree.items() if path not in paths}
 
 
-def report(project: Project, update: Update) -> str:
-    """Return what `update` does, for people: file by file, then the template's own words about it."""
-    lines = [f"template {project.state['template']}: {update.old[:10]} -> {update.new[:10]}"]
+def versions(project: Project, update: Update) -> str:
+    """Return a line with the two versions of the template."""
+    return f"template {project.state['template']}: {update.old[:10]} -> {update.new[:10]}"
+
+
+def file_by_file(project: Project, update: Update) -> list[str]:
+    """Return a line for each file that `update` changes or leaves to people, and the reasons of a conflict."""
+    lines = []
     for path in sorted(project.tree.keys() | update.tree.keys()):
         before, after = project.tree.get(path), update.tree.get(path)
         if before != after and path not in update.stages:
             what = "added" if before is None else "deleted" if after is None else "changed"
             lines.append(f"{what:<15} {path}")
     lines += [f"by hand         {path}: it is the template's, and yours differs from it" for path in update.by_hand]
-    lines += update.notes
+    return lines + update.notes
+
+
+def indented(lines: Iterable[str]) -> list[str]:
+    """Return lines that Markdown shows as they are."""
+    return [f"    {line}".rstrip() for line in lines]
+
+
+def report(project: Project, update: Update) -> str:
+    """Return what `update` does, for people at a terminal: file by file, then the template's own words about it."""
+    lines = [versions(project, update), *file_by_file(project, update)]
     if update.news:
-        lines += ["", f"New in the template's {CHANGELOG}:", *(f"    {line}".rstrip() for line in update.news)]
+        lines += ["", f"New in the template's {CHANGELOG}:", *indented(update.news)]
     return "\n".join(lines)
+
+
+def request(project: Project, update: Update) -> str:
+    """Return the text of a change request with `update`, in Markdown: the title, and all that a reviewer needs."""
+    lines = ["Update from the template", "", versions(project, update), ""]
+    if update.stages:
+        conflicts = [f"- `{path}`" for path in sorted(update.stages)]
+        lines += ["Conflicts, to be resolved on this branch:", "", *conflicts, ""]
+    if update.news:
+        lines += [f"New in the template's {CHANGELOG}:", "", *update.news, ""]
+    return "\n".join([*lines, "File by file:", "", *indented(file_by_file(project, update)), ""])
 
 
 class Application:
@@ -599,7 +656,7 @@ class Application:
 
     def to_branch(self, name: str) -> None:
         """Commit the result on the last commit and make the branch `name` of it; work tree and index stay."""
-        folder, message = self.project.folder, f"Update from the template\n\n{report(self.project, self.update)}\n"
+        folder, message = self.project.folder, request(self.project, self.update)
         commit = git(folder, "commit-tree", "-p", "HEAD", self.tree, stdin=message).strip()
         git(folder, "update-ref", f"refs/heads/{name}", commit, "0" * len(commit))
 

@@ -1,11 +1,12 @@
 """Is the service alive? `python -m` with the name of this module exits with 0 or 1, and prints one line why.
 
-It runs every few seconds for as long as the service does: standard library only, and little of it.
+It runs for as long as the service does: standard library only, and little of it. `health` tells of --watch.
 """
 
 import os
 import socket
-import sys
+
+from service_runtime.health import report
 
 TIMEOUT = 1.5  # seconds
 
@@ -25,6 +26,4 @@ def check() -> tuple[bool, str]:
 
 
 if __name__ == "__main__":
-    healthy, reason = check()
-    print("healthy:" if healthy else "unhealthy:", reason)
-    sys.exit(not healthy)
+    report(check)

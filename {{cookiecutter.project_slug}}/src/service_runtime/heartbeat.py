@@ -1,12 +1,13 @@
 """The sign of life of a worker. `python -m` with the name of this module tells by 0 or 1 and one line if there is one.
 
-That runs every few seconds for as long as the worker does: standard library only, and little of it.
+That runs for as long as the worker does: standard library only, and little of it. `health` tells of --watch.
 """
 
 import os
-import sys
 import time
 from pathlib import Path
+
+from service_runtime.health import report
 
 # The one place that is writable in a read-only container.
 HEARTBEAT = Path(os.environ.get("TMPDIR", "/tmp"), "service.heartbeat")  # noqa: S108
@@ -40,6 +41,4 @@ def check() -> tuple[bool, str]:
 
 
 if __name__ == "__main__":
-    healthy, reason = check()
-    print("healthy:" if healthy else "unhealthy:", reason)
-    sys.exit(not healthy)
+    report(check)

@@ -1,24 +1,27 @@
 """Make the project's part of the image from its sources: files, bytecode, a RECORD, and a list of what they import.
 
-    python -m build.app SOURCES METADATA LAYERS LIST
+    python -m build.app CONTEXT METADATA LAYERS LIST
 
-SOURCES is the project's src/, METADATA has the .dist-info folder that a build backend made (PEP 517). LAYERS is a
-folder to make, with two in it that are copied to the root of the image: `runtime` with what the template's updates
-change, and `project` with the rest, so that a commit of the team's does not move the former. /app/lib gets the sources,
-readable for all, and the RECORD that an installer would have written (the hash and size of every file); /app/bytecode
-gets their bytecode, marked as never to be checked against the sources (PEP 552), since an image does not change.
+CONTEXT has what .dockerignore lets into a build, METADATA the layer that lock.py made, with the project's
+.dist-info folder (PEP 517) and its programs. LAYERS is a folder to make, with two in it that are copied to the root of
+the image: `runtime` with what the template's updates change, and `project` with the rest, so that a commit of the
+team's does not move the former. /app/lib gets what
+is in src/, readable for all, and the RECORD that an installer would have written (the hash and size of every file);
+/app itself gets the files and folders beside src/ that are not of the build; /app/bytecode gets the bytecode of both,
+marked as never to be checked against the sources (PEP 552), since an image does not change.
 
 The file LIST gets, one a line and sorted, what the sources import from elsewhere. `from a import b` stands there as
 a.b, which may be a module or what a defines. A question mark leads what need not be there: the code catches the
 ImportError. Nothing is imported.
 
-Exit status 1, with the reasons, when sources can't be compiled.
+Exit status 1, with the reasons, when sources can't be compiled, or when a file's place is taken in the image.
 """
 
 import ast
 import base64
 import csv
 import hashlib
+import os
 import py_compile
 import shutil
 import sys
@@ -28,16 +31,32 @@ from build.layer import settle
 
 CAUGHT = {"BaseException", "Exception", "ImportError", "ModuleNotFoundError"}
 MAY_IMPORT = ast.stmt | ast.excepthandler | ast.match_case
-LIBRARY = Path("/app/lib")  # where the sources will lie in the image
+# What the build itself needs of the context, and what the image has in /app.
+OF_THE_BUILD = {"docker", "tools", "src", "pyproject.toml", "poetry.lock", "README.md", "LICENSE"}
+TAKEN = {".venv", "bytecode", "lib"}
 RUNTIME = "service_runtime"  # what is the template's
 
 
-def compile_all(library: Path, sources: list[Path], bytecode: Path) -> None:
-    """Compile `sources`, which lie in `library`, into `bytecode`, laid out as for PYTHONPYCACHEPREFIX in the image."""
+def copy(context: Path, app: Path) -> None:
+    """Copy what belongs into the image to `app`, its /app: src/ to lib, what lies beside src/ as it is."""
+    beside = [path for path in sorted(context.iterdir()) if path.name not in OF_THE_BUILD]
+    if taken := [path.name for path in beside if path.name in TAKEN]:
+        sys.exit(f".dockerignore lets {', '.join(taken)} into the image, which has its own in that place: rename it")
+    places = {context / "src": app / "lib"} | {path: app / path.name for path in beside}
+    for source, target in places.items():
+        if source.is_dir() and not source.is_symlink():
+            shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target, follow_symlinks=False)
+
+
+def compile_all(root: Path, sources: list[Path]) -> None:
+    """Compile `sources`, which lie in `root`, the image's, laid out as for PYTHONPYCACHEPREFIX in the image."""
+    bytecode = root / "app/bytecode"
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     errors = []
     for path in sources:
-        name = LIBRARY / path.relative_to(library)
+        name = "/" / path.relative_to(root)
         target = bytecode / name.relative_to("/").with_suffix(f".{sys.implementation.cache_tag}.pyc")
         try:
             py_compile.compile(str(path), str(target), str(name), doraise=True, invalidation_mode=mode)
@@ -91,16 +110,17 @@ def split(project: Path, runtime: Path) -> None:
             (project / folder / RUNTIME).rename(runtime / folder / RUNTIME)
 
 
-def write_record(library: Path, metadata: Path) -> None:
-    """Write the RECORD of the project: the files in `library`, which gets it, and those in `metadata`."""
-    (info,) = metadata.glob("*.dist-info")
+def write_record(app: Path, metadata: Path) -> None:
+    """Write the RECORD of the project, which `app` gets: the files in there, and those in the layer `metadata`."""
+    library = app / "lib"
+    (info,) = metadata.glob("app/lib/*.dist-info")
     record = library / info.name / "RECORD"
     rows: list[tuple[str, str, str]] = [(f"{info.name}/RECORD", "", "")]
-    for folder in (library, metadata):
+    for folder, start in ((app, library), (metadata, metadata / "app/lib")):
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()):
             data = path.read_bytes()
             digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
-            rows.append((path.relative_to(folder).as_posix(), f"sha256={digest}", str(len(data))))
+            rows.append((os.path.relpath(path, start), f"sha256={digest}", str(len(data))))
     record.parent.mkdir()
     with record.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(rows)
@@ -110,19 +130,20 @@ def main(arguments: list[str]) -> None:
     """Make the folder LAYERS and the file LIST of the command line (see above)."""
     if len(arguments) != 4:
         sys.exit(__doc__)
-    source, metadata, layers, file = map(Path, arguments)
+    context, metadata, layers, file = map(Path, arguments)
     project, runtime = layers / "project", layers / "runtime"
-    library = project / "app/lib"
-    shutil.copytree(source, library, symlinks=True)
-    sources = sorted(path for path in library.rglob("*.py") if path.is_file())
-    compile_all(library, sources, project / "app/bytecode")
+    app, library = project / "app", project / "app/lib"
+    app.mkdir(parents=True)
+    copy(context, app)
+    write_record(app, metadata)
+    sources = sorted(path for path in app.rglob("*.py") if path.is_file())
+    compile_all(project, sources)
     # A folder without __init__.py may share its name with packages that are installed.
     own = {path.stem for path in library.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     names = {name for path in sources for name in imported(ast.parse(path.read_bytes()))}
     wanted = {name for name in names if name.lstrip("?").partition(".")[0] not in own}
     wanted -= {f"?{name}" for name in wanted}
     file.write_text("".join(f"{name}\n" for name in sorted(wanted)), encoding="utf-8")
-    write_record(library, metadata)
     split(project, runtime)
     settle(layers)
 

@@ -3,7 +3,7 @@
     python -B -S -m build.base LIST
 
 Installs the Debian packages that LIST names. Takes out what builds or downloads (pip, wheels) and the right to act as
-someone else (setuid, setgid).
+someone else (setuid, setgid). Gives the service's user a name and a home: libraries ask for both.
 
 The layer that comes of it has the same digest wherever and whenever this runs. So no file of the base image is simply
 removed: a layer notes a removal with its time. A folder that is made again, without the file, hides the old one
@@ -23,6 +23,8 @@ PROGRAMS = Path("/usr/local/bin")
 MOUNTED = ("/dev", "/etc/host", "/etc/resolv.conf", "/proc", "/project", "/run/", "/sys")
 # What apt and dpkg leave, with the time in it.
 TRACES = ("/var/cache/apt", "/var/cache/ldconfig", "/var/lib/apt/lists")
+# Lines for the user that the Dockerfile names. Its home can be written where the root is read-only, too.
+USER = {"passwd": "service:*:10001:10001::/tmp:/usr/sbin/nologin\n", "group": "service:*:10001:\n"}
 
 
 def empty(folder: Path) -> None:
@@ -62,6 +64,9 @@ def main(arguments: list[str]) -> None:
     leave_out(PROGRAMS, "pip*", "wheel")
     for path in find("-type", "f", "-perm", "/6000"):
         path.chmod(path.stat().st_mode & 0o777)
+    for name, line in USER.items():
+        with Path("/etc", name).open("a", encoding="utf-8") as file:
+            file.write(line)
     for name in TRACES:
         if Path(name).exists():
             empty(Path(name))

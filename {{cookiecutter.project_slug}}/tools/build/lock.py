@@ -7,7 +7,8 @@ Reads both in the working folder, with Poetry's own reader. FOLDER, which is mad
     packages-1.txt ...   the wheels that this machine takes, by the layer of the image that they go into
     packages-built.txt   with --build: the source archives of packages without such a wheel
     with-tests.txt       the packages whose tests stay in
-    layer/               a layer of the image: the .dist-info folder of the project's wheel, but for RECORD (PEP 517)
+    layer/               a layer of the image: the .dist-info folder of the project's wheel, but for RECORD (PEP 517),
+                         and the programs that [project.scripts] names
 
 A line of a list is a file: name and version of the package, name of the file, its hash, and, for a package that
 pyproject.toml takes from an index of its own ([[tool.poetry.source]]) or from an address, that index or address.
@@ -29,6 +30,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from installer.scripts import Script
+from installer.utils import parse_entrypoints
 from packaging.markers import Marker, default_environment
 from packaging.tags import Tag, sys_tags
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
@@ -38,6 +41,7 @@ from poetry.packages.locker import Locker
 
 from build.layer import settle
 
+PROGRAMS = "/app/.venv/bin"
 MAIN = canonicalize_name("main")
 REMEDY = "run 'make lock' and commit the file"
 ADDRESS = 'name its address: "{name} @ https://..."'
@@ -127,11 +131,15 @@ def chosen(locker: Locker, *, build: bool, extras: Sequence[str] = ()) -> dict[s
     return lists
 
 
+def goes_into_wheel(include: str | dict[str, Any]) -> bool:
+    """Return whether an item of `include` changes a wheel: by default it is for source archives only."""
+    return isinstance(include, dict) and "wheel" in include.get("format", ())
+
+
 def prepare_metadata(settings: dict[str, Any], layer: Path) -> None:
     """Make the layer with the .dist-info folder; refuse [tool.poetry] settings that the image can't follow."""
     ignored: list[str] = [key for key in ("build", "exclude") if key in settings]
-    # By itself, what is included is for the source archive alone.
-    if any(isinstance(item, dict) and "wheel" in item.get("format", ()) for item in settings.get("include", [])):
+    if any(map(goes_into_wheel, settings.get("include", []))):
         ignored.append("include")
     if any(item.get("from") != "src" or "to" in item for item in settings.get("packages", [])):
         ignored.append("packages")
@@ -140,13 +148,30 @@ def prepare_metadata(settings: dict[str, Any], layer: Path) -> None:
             f"pyproject.toml: tool.poetry has {', '.join(ignored)}, but the image takes src/ as it is:"
             " keep there what belongs into the image and nothing else, and take the setting out"
         )
+    for name, script in settings.get("scripts", {}).items():
+        if isinstance(script, dict):
+            sys.exit(
+                f"pyproject.toml: tool.poetry.scripts has a file for {name}, which no image gets:"
+                " name a function in [project.scripts]"
+            )
     library = layer / "app/lib"
     library.mkdir(parents=True)
     try:
         prepare_metadata_for_build_wheel(str(library))
     except (OSError, RuntimeError, ValueError) as error:
         sys.exit(f"pyproject.toml: the project's metadata can't be made of it: {error}")
+    make_programs(library, layer / PROGRAMS[1:])
     settle(layer)
+
+
+def make_programs(library: Path, folder: Path) -> None:
+    """Make the programs that the metadata in `library` names, as an installer would."""
+    for path in library.glob("*.dist-info/entry_points.txt"):
+        folder.mkdir(parents=True)
+        for name, module, function, kind in parse_entrypoints(path.read_text(encoding="utf-8")):
+            _, text = Script(name, module, function, kind).generate(f"{PROGRAMS}/python", "posix")
+            (folder / name).write_bytes(text)
+            (folder / name).chmod(0o755)
 
 
 def main(arguments: list[str]) -> None:

@@ -492,8 +492,11 @@ def incident(url: str, output: str) -> NoReturn:
 
 
 def packages(path: Path) -> list[str]:
-    """Return the Debian package names in a list: one a line, `#` starts a comment."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    """Return the Debian package names in a list: one a line, `#` starts a comment. Raises SettingError without one."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise SettingError(f"the list of Debian packages can't be read: {error}") from None
     return [name for line in lines if (name := line.partition("#")[0].strip())]
 
 

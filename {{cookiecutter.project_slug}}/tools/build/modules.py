@@ -148,7 +148,7 @@ def main(arguments: list[str]) -> None:
     modules.follow()
     for (user, used), name in USUAL.items():
         if modules.specs.get(user) and modules.load(used) and modules.load(name):
-            imports.add(f"?{name}")
+            imports |= {f"?{used}", f"?{name}"}
     modules.follow()
 
     found: dict[str, list[str]] = {name: [] for name in ("python", *(layer.name for layer in layers.iterdir()))}

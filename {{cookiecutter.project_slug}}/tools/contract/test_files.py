@@ -35,7 +35,7 @@ MADE = """
 """
 URL_WITH_PASSWORD = re.compile(r"[a-z]+://[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
 INNER = re.compile(r"(^|/)(site-packages|app/lib)/[^/]+/.*\.dist-info/")
-FOLDERS = {"venv": "app/.venv/", "bytecode": "app/bytecode/", "app": "app/lib/"}
+FOLDERS = {"venv": "app/.venv/", "bytecode": "app/bytecode/", "app": "app/"}  # the first that fits
 
 
 def like(path: str, patterns: str) -> bool:
@@ -187,8 +187,9 @@ def test_size(image: Image) -> str:
     for path, file in image.files.items():
         for part, folder in FOLDERS.items():
             if path.startswith(folder):
-                inner = re.sub(r"^.*/(site-packages|python3[\d.]*)/", "", path.removeprefix(folder))
+                inner = re.sub(r"^(.*/(site-packages|python3[\d.]*)|lib)/", "", path.removeprefix(folder))
                 sizes[part][inner.partition("/")[0]] += file.info.size
+                break
     # tools/build/base.py also copies Python's programs, which are none of the packages.
     programs = sum(file.info.size for path, file in image.files.items() if path.startswith("usr/local/bin/"))
     steps = [size for size, command in image.history if "build.base" in command]

@@ -22,8 +22,8 @@ def test_healthy(image: Image) -> str:
         raise broken
     check, limit = image.health, image.terms["start-seconds"]
     assert check.get("Test"), "the image has no HEALTHCHECK (Podman keeps it with --format docker only)"
-    pause = (check.get("Interval", 30e9) + check.get("Timeout", 30e9)) / 1e9
-    assert pause <= limit, f"HEALTHCHECK: interval and timeout are {pause:.0f} s together, allowed: {limit} s"
+    pause = check.get("Interval", 30e9) / 1e9
+    assert pause <= limit, f"HEALTHCHECK: the interval is {pause:.0f} s, allowed: {limit} s"
     assert image.life.start, "not healthy at all; see the log of `docker run`"
     if image.life.start > limit * SLOW:
         raise Late(f"healthy after {image.life.start:.1f} s, allowed: {limit * SLOW:g} s")
@@ -44,9 +44,9 @@ def test_compiles_nothing(image: Image) -> str:
 
 @point("settings: a wrong one ends it with one line", fix="settings.py: give it a type and a description")
 def test_wrong_settings(image: Image) -> str:
-    """Exit status 2, one line that names the variable, no traceback."""
+    """Exit status 2, one line that names the variable, no traceback; a library may have logged that it is there."""
     for variable, (code, text) in image.refused.items():
-        lines = text.splitlines()
+        lines = [line for line in text.splitlines() if not is_log(line)]
         assert code == 2, f"{variable}: exit status {code}"
         assert len(lines) == 1, f"{variable}: {len(lines)} lines"
         assert variable in text, f"{variable} is not named: {text[:80]}"
