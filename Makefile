@@ -15,10 +15,10 @@ RUFF := .venv/bin/ruff --config pyproject.toml
 PIP := .venv/bin/pip --disable-pip-version-check install --quiet --no-deps --only-binary :all: --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help new test arm64 lint format locks docs fleet release lab bench
+.PHONY: help new test fuzz arm64 lint format locks docs fleet release lab bench
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .venv/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.x ...")'
@@ -35,6 +35,11 @@ new: .venv/new ## Scaffold a service into out/ (OUT= and ARGS= change where and 
 
 test: .venv/dev ## Run the whole test suite (LAB=0: without bringing up the lab; TESTS= narrows it)
 	@.venv/bin/python scripts/test.py $(TESTS)
+
+SETS ?= 10000
+fuzz: .venv/dev ## Render SETS=10000 generated sets of answers, hostile ones among them (SEED= repeats a run; .ci/run takes 4000)
+	@seed=$(or $(SEED),$$(date +%s)); echo "make fuzz SETS=$(SETS) SEED=$$seed"; \
+		LAB=0 FUZZ_SETS=$(SETS) FUZZ_SEED=$$seed .venv/bin/python scripts/test.py tests/template/test_fuzz.py
 
 arm64: .venv/dev ## Build the images for arm64 under emulation, and judge them (some minutes, on the lab)
 	@.venv/bin/python scripts/test.py -m arm64 tests/image/test_arm64.py

@@ -17,7 +17,8 @@ ANSWERS = json.loads({{cookiecutter | tojson | tojson}})  # type: ignore[arg-typ
 # PEP 508 names in their normal form (PEP 503), and short enough for a DNS label, hence for Kubernetes (RFC 1123).
 SLUG = re.compile(r"[a-z](?:[a-z0-9]|-(?=[a-z0-9])){0,62}")
 PACKAGE = re.compile(r"[a-z][a-z0-9_]{0,62}")
-EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
+LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+EMAIL = re.compile(rf"[A-Za-z0-9_%+-]+(?:\.[A-Za-z0-9_%+-]+)*@{LABEL}(?:\.{LABEL})+")
 # Control characters, lone surrogates and the line separators of Unicode end a line or a string in TOML, YAML or Python.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # cookiecutter and cruft render every answer again: these would be run as Jinja code.
@@ -25,6 +26,12 @@ JINJA = re.compile(r"\{[{%#]")
 TEXT_LENGTH = 200
 # Parts of a project, and names that Python or pytest would confuse with their own.
 TAKEN = frozenset({"src", "docker", "deploy", "tools", "tests", "test", "conftest", "service_runtime"})
+# YAML takes these for a truth value or nothing, where compose.yaml and Kubernetes want a name.
+YAML_WORDS = frozenset({"y", "yes", "n", "no", "on", "off", "true", "false", "null"})
+# Modules that are not called as their package in poetry.lock, where post_gen looks; and new ones of Python's own, which
+# an older Python that runs this does not know.
+MODULES = frozenset({"dotenv", "mypyc", "opentelemetry", "py", "pythonjsonlogger"})
+MODULES |= {"annotationlib", "compression", "profiling"}
 
 
 def text_error(value: object) -> str | None:
@@ -42,12 +49,28 @@ def text_error(value: object) -> str | None:
     return None
 
 
+def description_error(value: object) -> str | None:
+    """Return what is wrong with the description, or None."""
+    if isinstance(value, str) and (value.endswith("\\") or '\\"' in value):
+        return "no backslash at the end or before a quotation mark, which hadolint misreads in the image's label"
+    return text_error(value)
+
+
+def author_error(value: object) -> str | None:
+    """Return what is wrong with the author's name, or None."""
+    if isinstance(value, str) and ("<" in value or ">" in value):
+        return "no < or >, which in a package's metadata enclose the address"
+    return text_error(value)
+
+
 def slug_error(value: object) -> str | None:
     """Return what is wrong with the project's slug, or None."""
     if isinstance(value, str) and value.replace("-", "_") in TAKEN:
         return (
             f"a name that the project does not use for a part of itself ({', '.join(sorted(TAKEN))}); e.g. my-service"
         )
+    if isinstance(value, str) and value in YAML_WORDS:
+        return "a name that YAML does not take for something else; e.g. my-service"
     if isinstance(value, str) and SLUG.fullmatch(value):
         return None
     return "lower-case letters, digits, single hyphens between them, a letter first, at most 63; e.g. my-service"
@@ -57,8 +80,11 @@ def package_error(value: object) -> str | None:
     """Return what is wrong with the name of the Python package, or None."""
     if not isinstance(value, str) or not PACKAGE.fullmatch(value) or keyword.iskeyword(value):
         return "a Python identifier in lower case, 63 characters at most, no keyword; e.g. my_service"
-    if value in sys.stdlib_module_names or value in TAKEN:
-        return "a name that is not taken by a module of Python's own or a folder of the project; e.g. my_service"
+    if value in sys.stdlib_module_names or value in TAKEN or value in MODULES:
+        return (
+            "a name that is not taken by a module of Python's own or of a dependency, or a folder of the project;"
+            " e.g. my_service"
+        )
     return None
 
 
@@ -73,8 +99,8 @@ CHECKS = {
     "project_name": text_error,
     "project_slug": slug_error,
     "package_name": package_error,
-    "description": text_error,
-    "author_name": text_error,
+    "description": description_error,
+    "author_name": author_error,
     "author_email": email_error,
 }
 

@@ -5,6 +5,7 @@ is and what to do next. Exit status 1 with one clear line when it can't be made;
 """
 
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from cookiecutter.exceptions import CookiecutterException, OutputDirExistsExcept
 from cookiecutter.main import cookiecutter
 
 ROOT = Path(__file__).resolve().parent.parent
+# Cookiecutter runs what is between these in an answer before the template has a say.
+JINJA = re.compile(r"\{[{%#]")
 
 
 def parse(arguments: list[str]) -> dict[str, str]:
@@ -26,6 +29,10 @@ def parse(arguments: list[str]) -> dict[str, str]:
             sys.exit(f"make new: {argument!r} is no answer; give name=value with one of: {', '.join(names)}")
         if isinstance(declared[name], list) and value not in declared[name]:
             sys.exit(f"make new: {name} is {value!r}; allowed: {', '.join(declared[name])}")
+        if JINJA.search(value):
+            sys.exit(
+                f"make new: {name} is {value!r}; allowed: no {{{{, {{% or {{#, which cookiecutter would run as code"
+            )
         answers[name] = value
     return answers
 
@@ -39,7 +46,7 @@ def main(folder: str, *arguments: str) -> None:
         )
     except OutputDirExistsException as error:
         sys.exit(f"make new: {error}. Choose another name (ARGS=\"project_name='...'\") or folder (OUT=...).")
-    except CookiecutterException as error:
+    except (CookiecutterException, OSError) as error:  # OSError: no file system has a folder of that name
         sys.exit(f"make new: {error}")
     print(f"\nYour service is in {project}. Next:\n")
     steps = {

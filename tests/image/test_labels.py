@@ -1,7 +1,12 @@
 """`make image` fills in the labels: from the repository that has the project, without a password."""
 
+import json
+
+import pytest
+
+from tests.helpers.answers import BAIT
 from tests.helpers.contract import judge, red, table
-from tests.helpers.engine import Engine
+from tests.helpers.engine import PYTHON, Engine
 from tests.helpers.project import Bake, run
 
 ORIGINS = {
@@ -53,3 +58,24 @@ def test_make_image_fills_in_the_labels(bake: Bake, engine: Engine) -> None:
     # A further commit makes the image old.
     git("commit --quiet --all --message=second")
     assert wrong().keys() == {POINT}
+
+
+@pytest.mark.parametrize("answers", range(3))
+def test_hostile_answers_read_back_equal(bake: Bake, engine: Engine, answers: int) -> None:
+    """From the labels, and from the metadata that the service itself can read."""
+    texts = {
+        "description": (BAIT["description"], BAIT["project_name"], "주문 $서비스 \\$x \\\\y \"z\" 'a' ${B:-c} %s: #")[
+            answers
+        ],
+        "author_name": (BAIT["author_name"], BAIT["description"], 'Doe, "Jane" \\')[answers],
+    }
+    project = bake(service_type="worker", project_slug=f"hostile-{answers}", license="MIT", **texts)
+    image, _ = engine.build(project)
+    labels = engine.inspect(image, ".Config.Labels")
+    prefix = "org.opencontainers.image"
+    assert [labels[f"{prefix}.{name}"] for name in ("title", "description", "licenses")] == [
+        *(f"hostile-{answers}", texts["description"], "MIT")
+    ]
+    code = f"import importlib.metadata, json; print(json.dumps(importlib.metadata.metadata('hostile-{answers}').json))"
+    metadata = json.loads(engine.docker("run", "--rm", "--entrypoint", PYTHON, image, "-c", code).stdout)
+    assert (metadata["summary"], metadata["author"]) == (texts["description"], texts["author_name"])

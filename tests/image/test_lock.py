@@ -166,7 +166,7 @@ IGNORED = {
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("setting", ["build", "exclude", "include", "packages"])
+@pytest.mark.parametrize("setting", ["build", "exclude", "packages"])
 def test_a_setting_that_the_image_would_ignore_is_refused(bake: Bake, setting: str) -> None:
     project = bake()
     if setting == "packages":

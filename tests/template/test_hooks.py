@@ -5,11 +5,13 @@ import os
 import re
 import runpy
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.utils import canonicalize_name
 
 from tests.helpers.combinations import CHOICES, HOSTILE_TEXTS, MUST_BE_REFUSED, ROOT, Answers
 from tests.helpers.project import Bake, known, run
@@ -48,17 +50,18 @@ def test_all_wrong_answers_are_named_at_once(cookies: Any, capfd: pytest.Capture
 
 def test_refusal_says_how_to_go_on_and_that_way_works(tmp_path: Path) -> None:
     out, config = tmp_path / "out", Path(os.environ["COOKIECUTTER_CONFIG"])
-    done = cookiecutter(out, "project_slug=Wrong", "author_name=Remembered")
+    done = cookiecutter(out, "project_slug=Wrong", "author_name=Remembered", f"description={'x' * 201}")
     assert done.returncode == 1
     assert not out.exists() or list(out.iterdir()) == []
     assert f"cookiecutter --replay {ROOT}" in done.stderr
     replay = config.parent / "replay" / f"{ROOT.name}.json"
     assert f".cookiecutter_replay/{ROOT.name}.json" in done.stderr  # where it is unless configured otherwise
     answers = json.loads(replay.read_text())
-    answers["cookiecutter"] |= {"project_slug": "right", "package_name": "right"}
+    answers["cookiecutter"] |= {"project_slug": "right", "package_name": "right", "description": "short"}
     replay.write_text(json.dumps(answers))
     run("cookiecutter", "--replay", ROOT, "--output-dir", out)
-    assert "Remembered" in (out / "right/pyproject.toml").read_text()
+    metadata = tomllib.loads((out / "right/pyproject.toml").read_text())["project"]
+    assert (metadata["authors"][0]["name"], metadata["description"]) == ("Remembered", "short")
 
 
 @pytest.mark.parametrize("name", CHOICES)
@@ -88,6 +91,16 @@ def test_name_of_a_dependency_is_refused(
     assert f"{name} is {value!r}; allowed: a name that no dependency has" in capfd.readouterr().err
 
 
+def test_no_module_of_a_dependency_is_a_name_for_a_package() -> None:
+    """poetry.lock has the names of the packages; those of modules that differ stand in the hook."""
+    locks = [tomllib.loads(path.read_text()) for path in (ROOT / "templates/locks").iterdir()]
+    locked = {package["name"] for lock in locks for package in lock["package"]}
+    known = re.findall(r"\w+", (ROOT / "hooks/pre_gen_project.py").read_text())
+    for module, owners in packages_distributions().items():
+        if locked.intersection(map(canonicalize_name, owners)) and re.fullmatch("[a-z][a-z0-9_]*", module):
+            assert canonicalize_name(module) in locked or module in known, f"MODULES lacks {module}"
+
+
 def test_hooks_are_silent_on_success(cookies: Any, capfd: pytest.CaptureFixture[str]) -> None:
     assert cookies.bake(template=str(ROOT)).exit_code == 0
     assert capfd.readouterr() == ("", "")
@@ -95,14 +108,15 @@ def test_hooks_are_silent_on_success(cookies: Any, capfd: pytest.CaptureFixture[
 
 @pytest.mark.parametrize("text", HOSTILE_TEXTS)
 def test_free_text_survives_byte_for_byte(bake: Bake, text: str) -> None:
+    author, description = text.replace("<", "").replace(">", ""), text.rstrip(" \\")
     project = bake(
-        project_name=text, project_slug="hostile", package_name="hostile", description=text, author_name=text
+        project_name=text, project_slug="hostile", package_name="hostile", description=description, author_name=author
     )
     metadata = tomllib.loads(project.read("pyproject.toml"))["project"]
-    assert metadata["description"] == text
-    assert metadata["authors"][0]["name"] == text
-    assert project.read("README.md").startswith(f"# {text}\n\n{text}\n")
-    assert text in project.read("LICENSE")
+    assert metadata["description"] == description
+    assert metadata["authors"][0]["name"] == author
+    assert project.read("README.md").startswith(f"# {text}\n\n{description}\n")
+    assert author in project.read("LICENSE")
     for path in project.files():
         if path.suffix in (".yml", ".yaml"):
             assert list(yaml.safe_load_all(project.read(str(path))))

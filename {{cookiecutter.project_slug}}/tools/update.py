@@ -54,6 +54,9 @@ IDENTITY = {
     for key, value in {"NAME": "update", "EMAIL": "update@localhost", "DATE": "2000-01-01T00:00:00Z"}.items()
 }
 
+# Cookiecutter runs what is between these in an answer as code.
+JINJA = re.compile(r"\{[{%#]")
+
 Tree = dict[str, tuple[str, str]]  # path -> mode and object id of the file
 Answers = dict[str, Any]
 
@@ -265,6 +268,8 @@ def answers_for(declared: Answers, recorded: Answers, changes: Answers) -> Answe
         wrong.append(f"the template has no variable {name}: {advice}")
     answers = {name: value for name, value in (recorded | changes).items() if name in asked}
     for name, value in answers.items():
+        if JINJA.search(json.dumps(value)):
+            wrong.append(f"{name} is {value!r}; allowed: no {{{{, {{% or {{#, which would be run as template code")
         if not isinstance(asked[name], list) or value in asked[name]:
             continue
         allowed = f"allowed: {', '.join(map(str, asked[name]))}"

@@ -35,7 +35,7 @@ class File(NamedTuple):
     version: str
     name: str
     locked: str  # its hash, or several, with commas between, of which it has one
-    source: str = ""  # the index that it must come from, if that is not the usual one
+    source: str = ""  # the index that it must come from, if that is not the usual one, or its address
 
     def kind(self) -> str:
         """Return the name of the algorithm."""
@@ -77,7 +77,9 @@ class Source:
         return answer
 
     def address(self, file: File) -> str:
-        """Return the address of a file, as the index page of its package gives it."""
+        """Return the address of a file: its own, or as the index page of its package gives it."""
+        if mirror.file_name(file.source) == file.name:
+            return file.source
         page = f"{(file.source or self.url).rstrip('/')}/{file.package}/"
         with self.open(page, mirror.TIMEOUT, Accept=ACCEPT, **{"Accept-Encoding": "gzip"}) as answer:
             body: bytes = answer.read()

@@ -6,23 +6,27 @@ Reads both in the working folder, with Poetry's own reader. FOLDER, which is mad
 
     packages-1.txt ...   the wheels that this machine takes, by the layer of the image that they go into
     packages-built.txt   with --build: the source archives of packages without such a wheel
+    with-tests.txt       the packages whose tests stay in
     layer/               a layer of the image: the .dist-info folder of the project's wheel, but for RECORD (PEP 517),
                          and the programs that [project.scripts] names
 
 A line of a list is a file: name and version of the package, name of the file, its hash, and, for a package that
-pyproject.toml takes from an index of its own ([[tool.poetry.source]]), the address of that.
+pyproject.toml takes from an index of its own ([[tool.poetry.source]]) or from an address, that index or address.
+
+[tool.image] of pyproject.toml has what the image takes beside that: `extras` of the project's own, and `with-tests`,
+the packages that need their tests to work; those of all others stay out.
 
 Which layer a package goes into follows from its name alone, so that a change of one moves no other.
 
-Exit status 1 when poetry.lock is missing, stale, unreadable, or names something without a hash (from git, an
-address or a folder); when a package has no wheel for this Python; and when pyproject.toml wants another wheel than
-one of all that is in src/.
+Exit status 1 when poetry.lock is missing, stale, unreadable, or names something without a hash (from git, a folder
+or a file); when a package has no wheel for this Python; when [tool.image] names what there is not; and when
+pyproject.toml wants another wheel than one of all that is in src/.
 """
 
 import hashlib
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +44,16 @@ from build.layer import settle
 PROGRAMS = "/app/.venv/bin"
 MAIN = canonicalize_name("main")
 REMEDY = "run 'make lock' and commit the file"
+ADDRESS = 'name its address: "{name} @ https://..."'
+# Where an image takes no package from, and what to do instead.
+REFUSED = {
+    "git": ", which has no hash: publish it on an index, or name the archive of its commit,"
+    ' "{name} @ https://.../archive/<commit>.tar.gz" (build_image=full builds it)',
+    "directory": ", a folder that the build does not get: move its code into src/ and name it in tool.poetry.packages,"
+    ' {{ include = "...", from = "src" }}; or publish it on an index',
+    "file": f", which the build does not get: publish it on an index, or {ADDRESS}",
+    "url": f", no web address: publish it on an index, or {ADDRESS}",
+}
 
 # The layers of the packages, the heaviest first. What is known to have wheels of more than 2 MB lies with its like; all
 # else is spread over LIGHT more layers by a hash of the name.
@@ -81,7 +95,16 @@ def archive(files: Sequence[PackageFile]) -> PackageFile | None:
     return next((file for file in files if file["file"].endswith((".tar.gz", ".zip"))), None)
 
 
-def chosen(locker: Locker, *, build: bool) -> dict[str, list[str]]:
+def known(wanted: object, names: Collection[str], where: str) -> list[str]:
+    """Return the names in a list of [tool.image], in their normal form; end when it is no list of some of `names`."""
+    found: list[str] | None = [canonicalize_name(str(name)) for name in wanted] if isinstance(wanted, list) else None
+    if found is None or {*found} - {*names}:
+        allowed = ", ".join(sorted(names)) or "nothing: there is none"
+        sys.exit(f"pyproject.toml: tool.image.{where} is {wanted!r}; allowed: a list of some of {allowed}")
+    return found
+
+
+def chosen(locker: Locker, *, build: bool, extras: Sequence[str] = ()) -> dict[str, list[str]]:
     """Return layer -> the lines of its list, for the packages of the main group that this machine needs."""
     environment = {name: str(value) for name, value in default_environment().items()}
     ranks = {tag: number for number, tag in enumerate(sys_tags())}
@@ -89,14 +112,12 @@ def chosen(locker: Locker, *, build: bool) -> dict[str, list[str]]:
     for package, info in locker.locked_packages().items():
         if MAIN not in info.groups:
             continue
-        marker = info.markers[MAIN].apply({"extra": ()})
+        marker = info.markers[MAIN].apply({"extra": tuple(extras)})
         if marker.is_empty() or not (marker.is_any() or Marker(str(marker)).evaluate(environment)):
             continue
-        if package.source_type not in (None, "legacy"):
-            sys.exit(
-                f"{package.name} is locked to {package.source_type} {package.source_url}, which has no hash:"
-                " an image takes packages from an index only; publish it there"
-            )
+        kind, source = package.source_type, package.source_url or ""
+        if kind not in (None, "legacy") and not (kind == "url" and source.startswith(("https://", "http://"))):
+            sys.exit(f"{package.name} is locked to {kind} {source}{REFUSED[kind].format(name=package.name)}")
         place, file = layer_of(package.name), wheel(package.files, ranks)
         if file is None and build:
             file, place = archive(package.files), "built"
@@ -105,7 +126,7 @@ def chosen(locker: Locker, *, build: bool) -> dict[str, list[str]]:
                 f"{package.name}=={package.version} has no wheel for this Python: take a version that has one,"
                 " or answer build_image=full (an image with a compiler; see README.md)"
             )
-        words = [package.name, str(package.version), file["file"], file["hash"], package.source_url or ""]
+        words = [package.name, str(package.version), file["file"], file["hash"], source]
         lists[place].append(" ".join(words).rstrip())
     return lists
 
@@ -161,6 +182,11 @@ def main(arguments: list[str]) -> None:
         project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
     except ValueError as error:
         sys.exit(f"pyproject.toml can't be read: {error}")
+    image = project.get("tool", {}).get("image", {})
+    if strangers := image.keys() - {"extras", "with-tests"}:
+        sys.exit(f"pyproject.toml: tool.image has {', '.join(sorted(strangers))}; allowed: extras, with-tests")
+    own = [canonicalize_name(name) for name in project.get("project", {}).get("optional-dependencies", {})]
+    extras = known(image.get("extras", []), own, "extras")
     locker = Locker(Path("poetry.lock").resolve(), project)
     if not locker.is_locked():
         sys.exit(f"poetry.lock is missing: {REMEDY}")
@@ -169,14 +195,19 @@ def main(arguments: list[str]) -> None:
             sys.exit(f"poetry.lock does not fit pyproject.toml: {REMEDY}")
         if not locker.is_locked_groups_and_markers():
             sys.exit(f"poetry.lock was written by a Poetry older than 2.0: {REMEDY}")
-        lists = chosen(locker, build="--build" in arguments)
+        lists = chosen(locker, build="--build" in arguments, extras=extras)
     except (RuntimeError, ValueError) as error:
         sys.exit(f"poetry.lock can't be read: {error}")
+    packages = {line.split()[0] for lines in lists.values() for line in lines}
+    with_tests = known(image.get("with-tests", []), packages, "with-tests")
     folder = Path(arguments[0])
     prepare_metadata(project.get("tool", {}).get("poetry", {}), folder / "layer")
-    for name, lines in lists.items():
+    for name, lines in {
+        **{f"packages-{name}": lines for name, lines in lists.items()},
+        "with-tests": with_tests,
+    }.items():
         text = "".join(f"{line}\n" for line in sorted(lines))
-        (folder / f"packages-{name}.txt").write_text(text, encoding="utf-8")
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

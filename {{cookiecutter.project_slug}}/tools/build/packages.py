@@ -10,12 +10,12 @@ modes and times are the same whenever and wherever this runs.
 
 The files come from the mirror, or from upstream when it fails (mirror.py), and are kept in the folder CACHE (files.py).
 
-LEAVE_OUT, in the environment, names a folder of packages that stays out, wherever it is: their tests.
+The tests of packages stay out: folders named tests, wherever they are, 24 MB with numpy and pandas. The file
+with-tests.txt in the working folder, if there is one, names those that need theirs, one a line.
 
 Exit status: 0 done, 1 a file can't be had or installed, 2 a setting is wrong, 3 a wrong hash.
 """
 
-import os
 import shutil
 import sys
 import zipfile
@@ -26,11 +26,13 @@ from installer import install
 from installer.destinations import SchemeDictionaryDestination
 from installer.exceptions import InstallerError
 from installer.sources import WheelContentElement, WheelFile
+from packaging.utils import canonicalize_name
 
 from build import mirror
 from build.files import fetch, listed
 from build.layer import settle
 
+WITH_TESTS = Path("with-tests.txt")
 VENV = "/app/.venv"
 SITE = f"{VENV}/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 # Without the patch release: a new base image alone changes no layer of packages.
@@ -38,14 +40,14 @@ SETTINGS = f"home = {Path(sys.base_exec_prefix) / 'bin'}\ninclude-system-site-pa
 
 
 class Wheel(WheelFile):
-    """A wheel without the folders that stay out."""
+    """A wheel without its tests, unless it needs them."""
 
-    left_out = ""
+    with_tests = False
 
     def get_contents(self) -> Iterator[WheelContentElement]:
         """Yield what is to be installed."""
         for record, stream, is_executable in super().get_contents():
-            if not self.left_out or self.left_out not in record[0].split("/")[:-1]:
+            if self.with_tests or "tests" not in record[0].split("/")[:-1]:
                 yield record, stream, is_executable
 
 
@@ -61,7 +63,7 @@ def make_environment(layer: Path) -> None:
     (site / "app.pth").write_text("/app/lib\n", encoding="utf-8")
 
 
-def install_wheel(path: Path, layer: Path, left_out: str) -> None:
+def install_wheel(path: Path, layer: Path, *, with_tests: bool) -> None:
     """Install the wheel at `path` into a layer, as an installer would into /app/.venv. Ends with 1 if it is broken."""
     places = dict.fromkeys(("purelib", "platlib"), SITE)
     places |= {"scripts": f"{VENV}/bin", "data": VENV, "headers": f"{VENV}/include/{path.name.partition('-')[0]}"}
@@ -71,7 +73,7 @@ def install_wheel(path: Path, layer: Path, left_out: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             wheel = Wheel(archive)
-            wheel.left_out = left_out
+            wheel.with_tests = with_tests
             install(wheel, target, {"INSTALLER": b"installer\n"})
     except (InstallerError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         sys.exit(f"{path.name} can't be installed: {error}")
@@ -80,8 +82,9 @@ def install_wheel(path: Path, layer: Path, left_out: str) -> None:
 def install_all(wheels: list[Path], layer: Path) -> None:
     """Install wheels into a layer, in their order."""
     make_environment(layer)
+    names = WITH_TESTS.read_text(encoding="utf-8").split() if WITH_TESTS.exists() else []
     for path in wheels:
-        install_wheel(path, layer, os.environ.get("LEAVE_OUT", ""))
+        install_wheel(path, layer, with_tests=canonicalize_name(path.name.partition("-")[0]) in names)
     settle(layer)
 
 

@@ -34,6 +34,7 @@ MADE = """
     */site-packages/app.pth */site-packages/_virtualenv.p* app/bytecode/*.pyc
 """
 URL_WITH_PASSWORD = re.compile(r"[a-z]+://[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
+INNER = re.compile(r"(^|/)(site-packages|app/lib)/[^/]+/.*\.dist-info/")
 FOLDERS = {"venv": "app/.venv/", "bytecode": "app/bytecode/", "app": "app/"}  # the first that fits
 
 
@@ -73,7 +74,11 @@ def test_no_setuid(image: Image, no_file: NoFile) -> str:
     return no_file(found, f"{len(image.files)} files seen")
 
 
-@point("files: no tool, package manager or cache", fix="install it in a stage that does not ship")
+@point(
+    "files: no tool, package manager or cache",
+    fix='do without it; or, in [tool.image-contract.except], say why: "files: no tool, package manager or cache" ='
+    ' { "*/bin/git" = "the service clones repositories" }',
+)
 def test_no_tool(image: Image, no_file: NoFile) -> str:
     """No compiler, pip, uv, Poetry, setuptools, curl, git, and nothing that they or apt leave behind."""
     return no_file([path for path in image.files if like(path, TOOLS)], "none")
@@ -88,13 +93,18 @@ def test_no_leftover(image: Image, no_file: NoFile) -> str:
     return no_file(found, "none")
 
 
+def of_packages(image: Image, name: str) -> dict[str, str]:
+    """Return path -> text of the files `name` of all packages, without those that lie in another, as in setuptools."""
+    found = {path: file.text for path, file in image.files.items() if path.endswith(f".dist-info/{name}")}
+    return {path: text for path, text in found.items() if not INNER.search(path)}
+
+
 def versions(image: Image) -> dict[str, str]:
     """Return name and version of every package in the image."""
     found: dict[str, str] = {}
-    for path, file in image.files.items():
-        if path.endswith(".dist-info/METADATA"):
-            metadata = email.message_from_string(file.text)
-            found[canonicalize_name(metadata["Name"])] = metadata["Version"]
+    for text in of_packages(image, "METADATA").values():
+        metadata = email.message_from_string(text)
+        found[canonicalize_name(metadata["Name"])] = metadata["Version"]
     return found
 
 
@@ -102,15 +112,17 @@ def versions(image: Image) -> dict[str, str]:
 def test_as_locked(image: Image) -> str:
     """Every package of the main group is there in its version, and no other one is."""
     have, project = versions(image), image.pyproject["project"]
+    # A marker of one extra has to hold for one that the image has, or without any.
+    extras = ["", *image.pyproject["tool"].get("image", {}).get("extras", [])]
     name = canonicalize_name(project["name"])
     want: dict[str, str] = {name: project.get("version") or have.get(name, "dynamic")}
     for package in image.lock["package"]:
         markers = package.get("markers", "")
         if isinstance(markers, dict):
             markers = markers.get("main", "")
-        if "main" not in package["groups"] or package["optional"]:
+        if "main" not in package["groups"]:
             continue
-        if not markers or Marker(markers).evaluate(image.facts["markers"]):
+        if not markers or any(Marker(markers).evaluate({**image.facts["markers"], "extra": extra}) for extra in extras):
             want[canonicalize_name(package["name"])] = package["version"]
     wrong = [name for name in sorted({*have, *want}) if have.get(name) != want.get(name)]
     none_of([f"{name} {have.get(name, 'missing')} (locked: {want.get(name, 'not at all')})" for name in wrong])
@@ -124,11 +136,10 @@ def test_as_recorded(image: Image, no_file: NoFile) -> str:
     The build has checked the wheels, RECORD included, against poetry.lock; the project's own RECORD it has written.
     """
     recorded = {}
-    for path, file in image.files.items():
-        if path.endswith(".dist-info/RECORD"):
-            folder = path.rpartition("/")[0].rpartition("/")[0]
-            for name, digest, _ in csv.reader(file.text.splitlines()):
-                recorded[os.path.normpath(f"{folder}/{name}")] = digest.removeprefix("sha256=")
+    for path, text in of_packages(image, "RECORD").items():
+        folder = path.rpartition("/")[0].rpartition("/")[0]
+        for name, digest, _ in csv.reader(text.splitlines()):
+            recorded[os.path.normpath(f"{folder}/{name}")] = digest.removeprefix("sha256=")
     found = [path for path in recorded if path not in image.files]
     for path, file in image.files.items():
         if path in recorded and recorded[path] not in ("", file.digest):
