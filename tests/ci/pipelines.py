@@ -40,6 +40,7 @@ MAIN = Event("push", "push", "refs/heads/main", "main")
 TAG = Event("push", "push", "refs/tags/v0.1.0", "v0.1.0")
 REQUEST = Event("pull_request", "merge_request_event", "refs/pull/1/merge", "topic")
 EVENTS = (MAIN, TAG, REQUEST)
+SCHEDULE = Event("schedule", "schedule", "refs/heads/main", "main")
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,9 @@ def keep(cache: Path) -> None:
 
 
 def holds(condition: str, variables: Mapping[str, str]) -> bool:
-    """Tell whether GitLab's `condition` is true: $A == "text", $A == $B, or $A =~ /pattern/."""
+    """Tell whether GitLab's `condition` is true: $A == "text" or !=, $A == $B, or $A =~ /pattern/."""
+    if "!=" in condition:
+        return not holds(condition.replace("!=", "=="), variables)
     form = re.fullmatch(r'\$(\w+) (?:== "([^"]*)"|== \$(\w+)|=~ /(.+)/)', condition)
     assert form, f"a condition of a form that is not known here: {condition}"
     name, text, other, pattern = form.groups()
@@ -171,12 +174,15 @@ def gitlab_variables(event: Event, image: str) -> dict[str, str]:
         found |= {"CI_REGISTRY_USER": "user", "CI_REGISTRY_PASSWORD": "token"}
     if event.tag:
         found["CI_COMMIT_TAG"] = event.name
-    elif event.gitlab == "push":
+    elif event.gitlab in ("push", "schedule"):
         found["CI_COMMIT_BRANCH"] = event.name
     return found
 
 
-KNOWN = {"artifacts", "before_script", "cache", "image", "interruptible", "script", "services", "stage", "variables"}
+KNOWN = {
+    *("artifacts", "before_script", "cache", "image", "interruptible", "rules"),
+    *("script", "services", "stage", "variables"),
+}
 
 
 def run_gitlab_job(
@@ -224,7 +230,8 @@ def run_gitlab(machine: Machine, source: Path, event: Event, image: str, *only: 
     assert config.keys() - jobs.keys() <= {"stages", "variables", "workflow"}, "something is not known here"
     log = ""
     for name in sorted(jobs, key=lambda name: config["stages"].index(jobs[name]["stage"])):
-        if only and name not in only:
+        wanted = any(holds(rule["if"], variables) for rule in jobs[name].get("rules", [])) or "rules" not in jobs[name]
+        if not wanted or (only and name not in only):
             continue
         done = run_gitlab_job(machine, source, event.ref, jobs[name], variables)
         log += done.log
