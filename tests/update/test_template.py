@@ -159,5 +159,5 @@ def test_what_people_would_expect_to_decide_is_all_that_conflicts(
     assert "venv = 90" in (project / "pyproject.toml").read_text()
     assert "[tool.image-contract]" in (project / "pyproject.toml").read_text()
     assert "ENV TZ=Asia/Seoul\n# Last," in (project / "Dockerfile").read_text()
-    assert "replicas: 5" in (project / "deploy/kubernetes.yaml").read_text()
+    assert "replicas: 5" in (project / "deploy/base/kubernetes.yaml").read_text()
     assert team(project) == before
