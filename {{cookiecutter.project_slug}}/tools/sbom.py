@@ -156,6 +156,9 @@ def main(image: str, target: str) -> None:
     described = next(part for part in bill["components"] if part["name"] == project)
     bill["components"].remove(described)
     bill["metadata"]["component"] = {**described, "type": "application"}
+    # So that nobody takes it for the bill of another image.
+    identifier = run(DOCKER, "image", "inspect", "--format", "{{.Id}}", image).strip()
+    bill["metadata"].setdefault("properties", []).append({"name": "image", "value": identifier})
     version = run(DOCKER, "run", "--rm", "--entrypoint", "/app/.venv/bin/python", image, "-V").split()[1]
     # Scanners know Python's own faults by this name.
     cpe = f"cpe:2.3:a:python:python:{version}:*:*:*:*:*:*:*"
