@@ -211,10 +211,10 @@ def test_what_breaks_its_contract_is_not_pushed(
 
 
 def test_what_is_vulnerable_is_not_pushed(repository: Callable[[str], Repository], service: Osv) -> None:
-    here = repository("github")
+    here = repository("gitlab")
     version = here.project.read("poetry.lock").partition('name = "pydantic"\nversion = "')[2].partition('"')[0]
     service.add("GHSA-1", "PyPI", "pydantic", version)
-    done = here.run(MAIN, "push", POINTS="size:")
+    done = here.run(MAIN, "build-image", POINTS="size:")
     service.records.pop("GHSA-1")
     assert done.status != 0
     assert f"FOUND      GHSA-1  pydantic {version}" in done.log
