@@ -15,9 +15,10 @@ import subprocess
 import urllib.request
 from dataclasses import dataclass, field
 from email.message import Message
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.parse import urlencode, urljoin, urlsplit
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -92,7 +93,7 @@ class Repository:
                 if error.code != 401 or self.authorization:
                     raise AttachError(f"{method} {request.full_url}: {error.code} {said[:200]}") from None
                 self.authorize(error.headers.get("WWW-Authenticate", ""))
-            except (URLError, TimeoutError) as error:
+            except (OSError, HTTPException) as error:
                 raise AttachError(f"{method} {request.full_url}: {error}") from None
         raise AttachError(f"{self.registry} refuses the login that it asked for")
 

@@ -170,7 +170,8 @@ def attach(image: Image, name: str, digest: str) -> None:
     registry, _, repository = name.partition("/")
     wanted = {PROVENANCE: provenance(name, digest, image.labels)}
     bill = Path("sbom.cdx.json")
-    if bill.exists() and {"name": "image", "value": image.id} in json.loads(bill.read_text())["metadata"]["properties"]:
+    metadata = json.loads(bill.read_text(encoding="utf-8"))["metadata"] if bill.exists() else {}
+    if {"name": "image", "value": image.id} in metadata.get("properties", []):
         wanted[BILL] = bill.read_bytes()
     else:
         print(f"no bill of materials is attached, since sbom.cdx.json is none of this image: make sbom IMAGE={name}")
