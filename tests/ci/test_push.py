@@ -241,6 +241,8 @@ def test_login_is_that_of_docker(kept: str, asks_for: str, tmp_path: Path, monke
     basic = f"Basic {base64.b64encode(login.encode()).decode()}"
     assert TakesImagesAlone.logins[:2] == ["", basic]
     assert TakesImagesAlone.logins[2:] == (["Bearer ticket"] if asks_for == "token" else [])
+
+
 # --- several platforms ---
 
 BOTH = "linux/amd64,linux/arm64"
