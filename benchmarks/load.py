@@ -29,7 +29,7 @@ from contract.image import Image  # noqa: E402
 
 IMAGE = "service-template/load"
 STOPS = 10
-# As in deploy/kubernetes.yaml.
+# As in deploy/base/kubernetes.yaml.
 HARDENED = ("--read-only", "--tmpfs=/tmp:size=16m", "--cap-drop=ALL", "--security-opt=no-new-privileges")
 WRK = ("wrk", "--threads", "1", "--connections", "64", "--timeout", "10s", "--latency")
 FLAT = 1.05  # memory at the end against that after a tenth of the time

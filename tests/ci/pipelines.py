@@ -143,7 +143,9 @@ def keep(cache: Path) -> None:
 
 
 def holds(condition: str, variables: Mapping[str, str]) -> bool:
-    """Tell whether GitLab's `condition` is true: $A == "text", $A == $B, or $A =~ /pattern/."""
+    """Tell whether GitLab's `condition` is true: $A == "text" or !=, $A == $B, or $A =~ /pattern/."""
+    if "!=" in condition:
+        return not holds(condition.replace("!=", "=="), variables)
     form = re.fullmatch(r'\$(\w+) (?:== "([^"]*)"|== \$(\w+)|=~ /(.+)/)', condition)
     assert form, f"a condition of a form that is not known here: {condition}"
     name, text, other, pattern = form.groups()

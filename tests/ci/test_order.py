@@ -11,6 +11,7 @@ from tests.ci.pipelines import (
     HERE,
     MAIN,
     REQUEST,
+    SCHEDULE,
     Event,
     Machine,
     Pipeline,
@@ -21,7 +22,7 @@ from tests.ci.pipelines import (
 from tests.helpers.project import Project, baked
 
 CHECKS = ["install", "lint", "types", "test"]
-BUILD = ["image", "check-image", "sbom"]
+BUILD = ["image", "check-image", "audit"]
 IMAGE = "registry.invalid/team/example-service"  # of GitLab's projects
 CIS = ("github", "gitlab")
 
@@ -89,6 +90,25 @@ def test_a_red_step_stops_all_that_follow(ci: str, red: str, projects: dict[str,
     assert status(ci, machine, projects[ci], MAIN) != 0
     steps = [*CHECKS, *BUILD]
     assert [call[0] for call in called(machine)] == steps[: steps.index(red) + 1]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("ci", CIS)
+def test_what_is_deployed_is_looked_up_on_a_schedule(ci: str, projects: dict[str, Project], machine: Machine) -> None:
+    """What is found turns the pipeline red. (The other thing on a schedule is in test_schedule.py.)"""
+    project = projects[ci].path
+
+    def look_up(machine: Machine) -> int:
+        if ci == "github":
+            return run_github(machine, project, SCHEDULE, "--workflows", ".github/workflows/audit.yml").status
+        pipeline = run_gitlab(machine, project, SCHEDULE, IMAGE, "audit")
+        assert pipeline
+        return pipeline.status
+
+    image = IMAGE if ci == "gitlab" else "ghcr.io/team/example-service"
+    assert look_up(machine) == 0
+    assert called(machine) == [["audit", f"{image}:main"]]
+    assert look_up(Machine(machine.folder, {**machine.env, "PIPELINE_RED": "audit"})) != 0
 
 
 @pytest.mark.quick

@@ -1,5 +1,6 @@
 """The generated pipelines, run for real: what is in the registry at their end."""
 
+import json
 import os
 import shutil
 import uuid
@@ -10,10 +11,12 @@ from typing import Any
 
 import pytest
 
+from attach import BILL, PROVENANCE
 from tests.ci.conftest import Registry
 from tests.ci.pipelines import HERE, MAIN, REQUEST, TAG, Event, Machine, Pipeline, commit, run_github, run_gitlab
 from tests.helpers.engine import Engine
 from tests.helpers.machine import interpreters, lab, unavailable
+from tests.helpers.osv import Osv, osv
 from tests.helpers.project import Project, baked, run
 from tests.lab.unruly import Unruly, certificate, unruly
 
@@ -70,8 +73,17 @@ def folder(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="module")
-def surroundings(folder: Path, engine: Engine, containerd: dict[str, str], mirror: Unruly) -> dict[str, str]:
-    """The environment of every pipeline: one Python, the engine that can write a registry cache, and the mirror."""
+def service() -> Iterator[Osv]:
+    """What knows vulnerabilities: at first, none in the images here."""
+    with osv() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def surroundings(
+    folder: Path, engine: Engine, containerd: dict[str, str], mirror: Unruly, service: Osv
+) -> dict[str, str]:
+    """The environment of every pipeline: one Python, the engine that can write a registry cache, mirror and OSV."""
     version = next((choice for choice in interpreters() if choice in engine.suites), None)
     if version is None:
         unavailable("the pipelines need a Python that both this machine and a base image have")
@@ -89,6 +101,7 @@ def surroundings(folder: Path, engine: Engine, containerd: dict[str, str], mirro
         "PIPELINE_DOCKER_PLUGINS": f"{os.environ['DOCKER_CONFIG']}/cli-plugins",
         "PIPELINE_DOCKER": str(shutil.which("docker")),
         "PIPELINE_PYTHONS": str(pythons),
+        "OSV_URL": service.url,
         "PYPI_MIRROR": mirror.pypi,
         "PYTHON_VERSION": version,
         "DEBIAN_SUITE": engine.suites[version],
@@ -153,6 +166,13 @@ def test_to_the_end(
     assert labels["org.opencontainers.image.revision"] == here.head
     assert labels["org.opencontainers.image.source"].startswith(f"https://{ci}.com/team/service")
     assert here.registry.digests(f"{here.name}/build-cache").keys() == {"latest"}
+    # What is attached to that digest: the bill of materials among the artifacts, and where the image comes from.
+    attached = here.registry.attached(here.name, digest)
+    assert attached.keys() == {BILL, PROVENANCE}
+    assert attached[BILL] == json.loads((done.artifacts / "sbom.cdx.json").read_text())
+    assert attached[PROVENANCE]["subject"] == [{"name": here.image, "digest": {"sha256": digest.split(":")[1]}}]
+    sources = attached[PROVENANCE]["predicate"]["buildDefinition"]["resolvedDependencies"]
+    assert sources[0]["digest"] == {"gitCommit": here.head}
 
     mirror.requests.clear()
     again = here.run(MAIN, "check")
@@ -187,4 +207,15 @@ def test_what_breaks_its_contract_is_not_pushed(
     assert done.status != 0
     assert point in done.log
     assert 'failures="1"' in (done.artifacts / "contract.xml").read_text(encoding="utf-8")
+    assert not here.pushed()
+
+
+def test_what_is_vulnerable_is_not_pushed(repository: Callable[[str], Repository], service: Osv) -> None:
+    here = repository("gitlab")
+    version = here.project.read("poetry.lock").partition('name = "pydantic"\nversion = "')[2].partition('"')[0]
+    service.add("GHSA-1", "PyPI", "pydantic", version)
+    done = here.run(MAIN, "build-image", POINTS="size:")
+    service.records.pop("GHSA-1")
+    assert done.status != 0
+    assert f"FOUND      GHSA-1  pydantic {version}" in done.log
     assert not here.pushed()

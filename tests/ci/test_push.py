@@ -1,5 +1,7 @@
 """`make push`: what it pushes, under which tags, and what it refuses. Tiny images stand in for the service's."""
 
+import base64
+import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from attach import BILL, PROVENANCE, AttachError, Repository
 from tests.ci.conftest import MANIFESTS, Registry
 from tests.helpers.engine import Engine
 from tests.helpers.project import Bake, Project, Run, run
@@ -156,6 +159,88 @@ def test_image_that_does_not_tell_its_revision(
     assert done.returncode != 0
     assert "no tag to push under" in done.stderr
     assert not pushed(registry, image)
+
+
+def test_what_is_known_of_the_image_is_attached(project: Project, image: str, registry: Registry) -> None:
+    """And attached once, however often the image is pushed."""
+    check(project, image)
+    bill = {"metadata": {"properties": [{"name": "image", "value": project.read(".image-checked").strip()}]}}
+    project.write("sbom.cdx.json", json.dumps(bill))
+    env = {"GITHUB_RUN_ID": "7", "GITHUB_SERVER_URL": "https://example.com", "GITHUB_REPOSITORY": "team/service"}
+    assert push(project, image, TAGS="main", **env).returncode == 0
+    assert push(project, image, TAGS="v1.2.0", **env).returncode == 0
+    (digest,) = set(pushed(registry, image).values())
+    attached = registry.attached(image.removeprefix(f"{registry.address}/"), digest)
+    assert attached.keys() == {BILL, PROVENANCE}
+    assert attached[BILL] == bill
+    predicate = attached[PROVENANCE]["predicate"]
+    assert predicate["buildDefinition"]["externalParameters"] == {"revision": REVISION, "version": "1.2.0"}
+    assert predicate["buildDefinition"]["resolvedDependencies"][0]["digest"] == {"gitCommit": REVISION}
+    assert predicate["runDetails"]["builder"] == {"id": "https://example.com/team/service/actions/runs/7"}
+
+
+def test_bill_of_another_image_is_not_attached(project: Project, image: str, registry: Registry) -> None:
+    check(project, image)
+    project.write("sbom.cdx.json", json.dumps({"metadata": {"properties": [{"name": "image", "value": "sha256:0"}]}}))
+    done = push(project, image, TAGS="main")
+    assert done.returncode == 0, done.stderr
+    assert f"make sbom IMAGE={image}" in done.stdout
+    (digest,) = set(pushed(registry, image).values())
+    assert registry.attached(image.removeprefix(f"{registry.address}/"), digest).keys() == {PROVENANCE}
+
+
+class TakesImagesAlone(BaseHTTPRequestHandler):
+    """A registry that asks for a login, or for a token that one gets for it, and refuses to keep an artifact."""
+
+    challenge = 'Basic realm="registry"'
+    logins: list[str] = []  # noqa: RUF012 - of one test
+
+    def do_GET(self) -> None:
+        self.logins.append(self.headers.get("Authorization", ""))
+        self.send_response(200 if self.logins[-1] else 401)
+        self.send_header("WWW-Authenticate", self.challenge)
+        self.send_header("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+        self.end_headers()
+        self.wfile.write(b'{"token": "ticket"}')
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(405)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("asks_for", ["login", "token"])
+@pytest.mark.parametrize("kept", ["auths", "credsStore", "credHelpers"])
+def test_login_is_that_of_docker(kept: str, asks_for: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is kept in a file, or by a program; the registry refuses the artifact afterwards."""
+    helper = tmp_path / "docker-credential-tester"
+    helper.write_text('#!/bin/sh\nread -r registry; echo "{\\"Username\\": \\"me\\", \\"Secret\\": \\"$registry\\"}"\n')
+    helper.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setattr(TakesImagesAlone, "logins", [])
+    with HTTPServer(("127.0.0.1", 0), TakesImagesAlone) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        registry = f"127.0.0.1:{server.server_port}"
+        login = f"me:{registry}"
+        challenge = f'Bearer realm="http://{registry}/token",service="registry"' if asks_for == "token" else "Basic"
+        monkeypatch.setattr(TakesImagesAlone, "challenge", challenge)
+        settings = {
+            "auths": {registry: {"auth": base64.b64encode(login.encode()).decode()}},
+            "credsStore": "tester",
+            "credHelpers": {registry: "tester"},
+        }
+        (tmp_path / "config.json").write_text(json.dumps({kept: settings[kept]}))
+        with pytest.raises(AttachError, match="405"):
+            Repository(registry, "team/service").attach("sha256:0", PROVENANCE, b"{}")
+        server.shutdown()
+    basic = f"Basic {base64.b64encode(login.encode()).decode()}"
+    assert TakesImagesAlone.logins[:2] == ["", basic]
+    assert TakesImagesAlone.logins[2:] == (["Bearer ticket"] if asks_for == "token" else [])
 
 
 # --- several platforms ---

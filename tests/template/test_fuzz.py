@@ -100,7 +100,7 @@ def check(project: Path, answers: Mapping[str, str]) -> str:
 
     (compose,) = contents["compose.yaml"]
     assert compose["services"][slug]["image"] == f"${{IMAGE:-{slug}}}"
-    assert {resource["metadata"]["name"] for resource in contents["deploy/kubernetes.yaml"]} == {slug}
+    assert {resource["metadata"]["name"] for resource in contents["deploy/base/kubernetes.yaml"]} == {slug}
     dockerfile = (project / "Dockerfile").read_text(encoding="utf-8")
     labels = {name: re.sub(r"\\(.)", r"\1", text) for name, text in LABEL.findall(dockerfile)}
     assert labels == {"title": slug, "description": answers["description"], "licenses": licence}

@@ -1,5 +1,6 @@
 """The example for Kubernetes: valid, and it grants what the contract proves the image to live with."""
 
+import re
 import tomllib
 from typing import Any
 
@@ -13,19 +14,30 @@ from tests.helpers.project import Bake, Project, run
 pytestmark = pytest.mark.quick
 
 
+BASE = "deploy/base/kubernetes.yaml"
+Parts = dict[str, dict[str, Any]]
+
+
+def parts_in(text: str) -> Parts:
+    """Return the objects in a manifest by their kind."""
+    return {part["kind"]: part for part in yaml.safe_load_all(text)}
+
+
 def deployed(project: Project) -> dict[str, Any]:
-    """Return the pod that deploy/kubernetes.yaml describes."""
-    pod: dict[str, Any] = next(yaml.safe_load_all(project.read("deploy/kubernetes.yaml")))["spec"]["template"]["spec"]
+    """Return the pod that the base describes."""
+    pod: dict[str, Any] = parts_in(project.read(BASE))["Deployment"]["spec"]["template"]["spec"]
     return pod
+
+
+def rendered(project: Project, place: str) -> str:
+    """Return what would be applied for a place."""
+    return run("kubectl", "kustomize", project.path / "deploy" / place).stdout
 
 
 @pytest.mark.parametrize("service", CHOICES["service_type"])
 def test_example_grants_what_the_contract_proves(bake: Bake, service: str) -> None:
     project = bake(service_type=service)
-    path = project.path / "deploy/kubernetes.yaml"
-    run("kubernetes-validate", "--strict", path)
-    run("kubernetes-validate", "--strict", "--kubernetes-version", "1.34", path)
-    parts = {part["kind"]: part for part in yaml.safe_load_all(path.read_text())}
+    parts = parts_in(project.read(BASE))
     pod = parts["Deployment"]["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     pyproject = tomllib.loads(project.read("pyproject.toml"))
@@ -51,7 +63,6 @@ def test_example_grants_what_the_contract_proves(bake: Bake, service: str) -> No
     memory = sum(int(terms[name].removesuffix("m")) for name in ("memory", "tmp"))
     assert resources["limits"] == {"memory": f"{memory}Mi", "cpu": f"{terms['cpus'] * 1000:.0f}m"}
 
-    assert container["image"].endswith(f"/{project.answers['project_slug']}:{pyproject['project']['version']}")
     if "EXPOSE" in dockerfile:
         assert set(parts) == {"Deployment", "PodDisruptionBudget", "Service"}
         paths = {name: container[f"{name}Probe"]["httpGet"]["path"] for name in ("startup", "readiness", "liveness")}
@@ -59,6 +70,24 @@ def test_example_grants_what_the_contract_proves(bake: Bake, service: str) -> No
     else:
         assert set(parts) == {"Deployment", "PodDisruptionBudget"}
         assert f'"{container["livenessProbe"]["exec"]["command"][-1]}", "--watch"]' in dockerfile
+
+
+@pytest.mark.parametrize("service", CHOICES["service_type"])
+def test_a_place_is_the_base_with_its_own_image_and_settings(bake: Bake, service: str) -> None:
+    project = bake(service_type=service)
+    project.write("applied.yaml", rendered(project, "production"))
+    for version in ([], ["--kubernetes-version", "1.34"]):
+        run("kubernetes-validate", "--strict", *version, project.path / "applied.yaml")
+    base, place = parts_in(rendered(project, "base")), parts_in(project.read("applied.yaml"))
+    pod = place["Deployment"]["spec"]["template"]["spec"]
+    image = pod["containers"][0]["image"]
+    assert re.fullmatch(r"registry\.example\.com/example-service@sha256:[0-9a-f]{64}", image)
+    levels = [variable for variable in pod["containers"][0]["env"] if variable["name"] == "LOG_LEVEL"]
+    assert levels == [{"name": "LOG_LEVEL", "value": "WARNING"}]
+    levels[0]["value"] = "INFO"
+    pod["containers"][0]["image"] = "example-service"
+    place["Deployment"]["spec"]["replicas"] = 2
+    assert place == base
 
 
 @pytest.mark.parametrize("service", CHOICES["service_type"])
@@ -91,5 +120,11 @@ def test_no_single_slow_answer_has_consequences(bake: Bake, service: str) -> Non
 
 def test_a_wrong_manifest_is_refused(bake: Bake) -> None:
     project = bake()
-    project.replace("deploy/kubernetes.yaml", "maxUnavailable: 1", "maxUnavailable: [1]")
-    assert run("kubernetes-validate", "--strict", project.path / "deploy/kubernetes.yaml", check=False).returncode != 0
+    project.replace(BASE, "maxUnavailable: 1", "maxUnavailable: [1]")
+    assert run("kubernetes-validate", "--strict", project.path / BASE, check=False).returncode != 0
+
+
+def test_a_place_without_its_base_is_refused(bake: Bake) -> None:
+    project = bake()
+    project.replace("deploy/base/kustomization.yaml", "[kubernetes.yaml]", "[kubernetes.yml]")
+    assert run("kubectl", "kustomize", project.path / "deploy/production", check=False).returncode != 0

@@ -202,7 +202,7 @@ def test_what_people_would_expect_to_decide_is_all_that_conflicts(
     assert ROUTE in (project / PACKAGE / "app.py").read_text().split(">>>>>>> template")[-1]
     assert "[tool.image-contract]" in (project / "pyproject.toml").read_text()
     assert "ENV TZ=Asia/Seoul\n# Last," in (project / "Dockerfile").read_text()
-    assert "replicas: 5" in (project / "deploy/kubernetes.yaml").read_text()
+    assert "replicas: 5" in (project / "deploy/base/kubernetes.yaml").read_text()
     # The rest of the house is that of a new project, beside what the team has made.
     fresh = copy(render("now", MUST_WORK[0]), tmp_path / "fresh")
     work(fresh)

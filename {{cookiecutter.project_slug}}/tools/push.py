@@ -8,14 +8,16 @@ built and checked under: registry and repository, no tag. From the environment:
     TAGS        names of branches and version tags, separated by spaces; the branch that is checked out, if it isn't set
     PLATFORM    several, as linux/amd64,linux/arm64: the images IMAGE:linux-amd64 and so on become one of all platforms
     UNCHECKED   1: push without asking whether the image was checked
+    ATTACH      0: attach nothing, for a registry that takes images alone
     DOCKER      the engine's program: docker (default) or podman
 
 The image is pushed by its id: first under its revision (a label of its own), then under each name of TAGS, in which a
 character that a tag can't have becomes a hyphen. v1.2.3 or 1.2.3 in TAGS makes a release: it must be the version that
 the image has (a label, too), and becomes the tag 1.2.3 and, last of all, `latest`; a pre-release does not become
 `latest`. Of several platforms, each image is pushed under the first tag and its platform; then they are joined under
-each tag, for the engine that pulls it to choose. All tags get one digest, which is printed. Exit status 1, with the
-reason and what was pushed until then, when a step fails.
+each tag, for the engine that pulls it to choose. All tags get one digest, which is printed. After the first tag,
+provenance, and sbom.cdx.json if it is of this image, are attached to the digest (of several platforms, to each one's:
+attach.py). Exit status 1, with the reason and what was pushed until then, when a step fails.
 """
 
 import json
@@ -26,6 +28,8 @@ import sys
 import uuid
 from pathlib import Path
 from typing import NamedTuple, NoReturn
+
+from attach import BILL, LABEL, PROVENANCE, AttachError, Repository, provenance
 
 DOCKER = os.environ.get("DOCKER", "docker")
 # Docker prints the digest of what it pushes by itself.
@@ -43,8 +47,17 @@ class Image(NamedTuple):
     """An image in the engine: its id, and what its labels say it was built from."""
 
     id: str
-    revision: str
-    version: str
+    labels: dict[str, str]
+
+    @property
+    def revision(self) -> str:
+        """The commit; nothing if it is not known."""
+        return self.labels.get(f"{LABEL}revision", "")
+
+    @property
+    def version(self) -> str:
+        """The version; nothing if it is not known."""
+        return self.labels.get(f"{LABEL}version", "")
 
 
 def fail(reason: str) -> NoReturn:
@@ -74,9 +87,7 @@ def find(local: str, name: str) -> Image:
             f"Build and check it first: make image check-image {options(name)}"
         )
     (found,) = json.loads(done.stdout)
-    labels = found["Config"].get("Labels") or {}
-    revision, version = (labels.get(f"org.opencontainers.image.{label}", "") for label in ("revision", "version"))
-    return Image(found["Id"], revision, version)
+    return Image(found["Id"], found["Config"].get("Labels") or {})
 
 
 def refuse_unchecked(image: Image, local: str, name: str, checked: Path) -> None:
@@ -154,6 +165,23 @@ def join(name: str, digests: list[str]) -> str:
     return push_by(name, [*tools, "create", "--tag", name, *parts], [*tools, *tell, name])
 
 
+def attach(image: Image, name: str, digest: str) -> None:
+    """Attach to the pushed image what is known of it."""
+    registry, _, repository = name.partition("/")
+    wanted = {PROVENANCE: provenance(name, digest, image.labels)}
+    bill = Path("sbom.cdx.json")
+    metadata = json.loads(bill.read_text(encoding="utf-8"))["metadata"] if bill.exists() else {}
+    if {"name": "image", "value": image.id} in metadata.get("properties", []):
+        wanted[BILL] = bill.read_bytes()
+    else:
+        print(f"no bill of materials is attached, since sbom.cdx.json is none of this image: make sbom IMAGE={name}")
+    for kind, content in wanted.items():
+        try:
+            print(f"attached {kind} as {Repository(registry, repository).attach(digest, kind, content)}", flush=True)
+        except AttachError as error:
+            fail(f"{kind} could not be attached to {name}@{digest}: {error}\nATTACH=0 pushes without.")
+
+
 def main(checked: Path, name: str) -> None:
     """Push the image `name`, or those of several platforms, under all tags."""
     if not REPOSITORY.fullmatch(name):
@@ -177,6 +205,9 @@ def main(checked: Path, name: str) -> None:
             pushed[tag] = join(f"{name}:{tag}", digests) if digests else push(image, f"{name}:{tag}")
             if len(set(pushed.values())) > 1:
                 fail(f"the tags got different digests: {pushed}")
+            if len(pushed) == 1 and os.environ.get("ATTACH") != "0":
+                for image, digest in zip(images.values(), digests or [pushed[tag]], strict=True):
+                    attach(image, name, digest)
     finally:
         if pushed:
             print(f"{name}@{next(iter(pushed.values()))} is pushed as {', '.join(pushed)}")

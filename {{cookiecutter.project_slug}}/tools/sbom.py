@@ -134,11 +134,13 @@ def debian_packages(folder: Path) -> Iterator[dict[str, str]]:
         fields = dict(re.findall(r"^([\w-]+): (.*)$", stanza, re.MULTILINE))
         if fields.get("Status", "").endswith(" installed"):
             name, version = fields["Package"], fields["Version"]
-            # A package URL keeps colons, and encodes plus signs.
-            purl = (
-                f"pkg:deb/debian/{quote(name)}@{quote(version, safe=':')}?arch={fields['Architecture']}&distro={distro}"
-            )
-            yield component(purl, name, version)
+            # A package URL keeps colons, and encodes plus signs. Advisories go by the source package, `upstream`: its
+            # version stands there when it is another one.
+            qualifiers = f"arch={fields['Architecture']}&distro={distro}"
+            if source := re.fullmatch(r"(\S+)(?: \((\S+)\))?", fields.get("Source", "")):
+                upstream = source[1] + (f"@{source[2]}" if source[2] else "")
+                qualifiers += f"&upstream={quote(upstream, safe=':')}"
+            yield component(f"pkg:deb/debian/{quote(name)}@{quote(version, safe=':')}?{qualifiers}", name, version)
 
 
 def main(image: str, target: str) -> None:
@@ -154,6 +156,9 @@ def main(image: str, target: str) -> None:
     described = next(part for part in bill["components"] if part["name"] == project)
     bill["components"].remove(described)
     bill["metadata"]["component"] = {**described, "type": "application"}
+    # So that nobody takes it for the bill of another image.
+    identifier = run(DOCKER, "image", "inspect", "--format", "{{.Id}}", image).strip()
+    bill["metadata"].setdefault("properties", []).append({"name": "image", "value": identifier})
     version = run(DOCKER, "run", "--rm", "--entrypoint", "/app/.venv/bin/python", image, "-V").split()[1]
     # Scanners know Python's own faults by this name.
     cpe = f"cpe:2.3:a:python:python:{version}:*:*:*:*:*:*:*"

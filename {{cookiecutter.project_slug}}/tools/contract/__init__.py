@@ -21,7 +21,7 @@ that exposes a port serves HTTP, any other one does jobs. [tool.image-contract] 
 
     settings       values for settings without a default, for every start; a secret's is a placeholder
     start-seconds  until the service must be healthy
-    memory, cpus, pids, tmp    what it must be content with, as in deploy/kubernetes.yaml; tmp is the size of /tmp
+    memory, cpus, pids, tmp    what it must be content with, as in deploy/base/kubernetes.yaml; tmp is the size of /tmp
     budget         MB (10^6 bytes) that each part of the image may weigh
     except         points that need not hold, or files that one about files lets pass, each with its reason:
                        "start: within limits" = "loads a model of 300 MB"

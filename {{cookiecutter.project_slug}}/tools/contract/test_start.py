@@ -9,7 +9,7 @@ from contract.plugin import point
     fix="write below /tmp only, declare no VOLUME, listen on a port above 1023",
 )
 def test_hardened(image: Image) -> str:
-    """Nothing but /tmp can be written, as in deploy/kubernetes.yaml."""
+    """Nothing but /tmp can be written, as in deploy/base/kubernetes.yaml."""
     volumes = image.config.get("Volumes")
     assert not volumes, f"a VOLUME is writable: {', '.join(volumes)}"
     rights = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
@@ -33,7 +33,7 @@ def test_no_network(image: Image) -> str:
 
 @point("start: within limits", fix="load less, start fewer threads; or raise the limits in [tool.image-contract]")
 def test_limits(image: Image) -> str:
-    """Memory, CPU and processes as in deploy/kubernetes.yaml suffice for a healthy start."""
+    """Memory, CPU and processes as in deploy/base/kubernetes.yaml suffice for a healthy start."""
     limits = {option: image.terms[option.partition("-")[0]] for option in ("memory", "cpus", "pids-limit")}
     with image.running(*(f"--{option}={limit}" for option, limit in limits.items())) as container:
         assert not container.state("OOMKilled"), f"killed: more than {limits['memory']} of memory"
