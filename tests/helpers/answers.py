@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from jinja2.bccache import Bucket
 
 from scripts.new import parse
-from tests.helpers.combinations import CHOICES, ROOT
+from tests.helpers.combinations import CHOICES, PRIVATE, ROOT
 
 # What would leave a file where $CANARY says, if anything took it for code. None of it is wrong in free text.
 CANARIES = [
@@ -170,7 +170,7 @@ def given(answers: Mapping[str, Any], folder: Path) -> Path | str:
 def replayed(answers: Mapping[str, Any], folder: Path) -> Path | str:
     """Render as `cookiecutter --replay-file` does, into `folder`; return as `given` does."""
     file = folder.with_name("replay.json")
-    file.write_text(json.dumps({"cookiecutter": answers}))
+    file.write_text(json.dumps({"cookiecutter": {**PRIVATE, **answers}}))
     try:
         return Path(cookiecutter(str(ROOT), replay=str(file), output_dir=str(folder)))
     except (CookiecutterException, SystemExit) as refusal:

@@ -8,6 +8,8 @@ DECLARED = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 CHOICES: dict[str, list[str]] = {
     name: value for name, value in DECLARED.items() if isinstance(value, list) and not name.startswith("_")
 }
+# What a replay file has beside the answers.
+PRIVATE = {name: value for name, value in DECLARED.items() if name.startswith("_") and name != "__prompts__"}
 
 Answers = dict[str, str]
 

@@ -13,7 +13,7 @@ import yaml
 
 from scripts.new import parse
 from tests.helpers.answers import BAIT, JINJA_CANARIES
-from tests.helpers.combinations import CHOICES, DECLARED, ROOT, Answers
+from tests.helpers.combinations import CHOICES, DECLARED, PRIVATE, ROOT, Answers
 from tests.helpers.project import Run, run
 from tests.helpers.repository import append, commit, create
 
@@ -43,7 +43,7 @@ def by_replay(answers: Answers, folder: Path) -> Run:
     complete = {"project_slug": "example", "package_name": "example", "author_email": "a@example.com"}
     complete |= {name: offered[0] for name, offered in CHOICES.items()}
     file = folder.with_name("replay.json")
-    file.write_text(json.dumps({"cookiecutter": complete | answers}))
+    file.write_text(json.dumps({"cookiecutter": PRIVATE | complete | answers}))
     return run("cookiecutter", "--replay-file", file, ROOT, "--output-dir", folder, check=False)
 
 

@@ -99,7 +99,7 @@ def check(project: Path, answers: Mapping[str, str]) -> str:
     assert (metadata.author, metadata.author_email) == (normalize("NFC", author), answers["author_email"])
 
     (compose,) = contents["compose.yaml"]
-    assert compose["services"][slug]["image"] == slug
+    assert compose["services"][slug]["image"] == f"${{IMAGE:-{slug}}}"
     assert {resource["metadata"]["name"] for resource in contents["deploy/base/kubernetes.yaml"]} == {slug}
     dockerfile = (project / "Dockerfile").read_text(encoding="utf-8")
     labels = {name: re.sub(r"\\(.)", r"\1", text) for name, text in LABEL.findall(dockerfile)}
