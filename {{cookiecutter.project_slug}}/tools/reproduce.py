@@ -7,7 +7,7 @@ that it was given. The commit is taken from the repository around this folder, o
 clean folder; no build step comes from the cache. From the environment:
 
     BUILD_FLAGS    more options for `docker build`, separated by spaces: secrets, say
-    PYPI_MIRROR, DEBIAN_MIRROR, MIRROR_FALLBACK    as in `make image`; the files are the same from everywhere
+    PYPI_MIRROR, DEBIAN_MIRROR, MIRROR_FALLBACK, MIRROR_TIMEOUT    as in `make image`: files are the same everywhere
     DOCKER         the engine's program: docker (default) or podman
 
 Exit status: 0 the images are identical: all layers, and what is set for the service. 1 they are not, and the first file
@@ -31,7 +31,7 @@ from typing import IO, Any, NoReturn
 DOCKER = os.environ.get("DOCKER", "docker")
 LABEL = "org.opencontainers.image."
 # Build arguments that come from the environment, as in the Makefile.
-PASSED_ON = ("PYPI_MIRROR", "DEBIAN_MIRROR", "MIRROR_FALLBACK")
+PASSED_ON = ("PYPI_MIRROR", "DEBIAN_MIRROR", "MIRROR_FALLBACK", "MIRROR_TIMEOUT")
 Files = dict[str, dict[str, object]]
 
 
