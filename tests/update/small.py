@@ -170,7 +170,7 @@ class SmallTemplate:
         run("git", "switch", "--quiet", "--create", "moving", cwd=self.folder)
         src = "src/{{ cookiecutter.slug }}"
         moves = {f"{src}/app.py": f"{src}/main.py", "docker": "build", "tests": "checks"}
-        self.declare({**DECLARED, "__migrations": {"to main.py": {"move": moves, "merge": [f"{src}/main.py"]}}})
+        self.declare({**DECLARED, "_migrations": {"to main.py": {"move": moves, "merge": [f"{src}/main.py"]}}})
         run("git", "mv", "src/{{cookiecutter.slug}}/app.py", "src/{{cookiecutter.slug}}/main.py", cwd=self.project)
         run("git", "mv", "docker", "build", cwd=self.project)
         run("git", "mv", "tests", "checks", cwd=self.project)

@@ -56,6 +56,7 @@ IDENTITY = {
 
 # Cookiecutter runs what is between these in an answer as code.
 JINJA = re.compile(r"\{[{%#]")
+ANSWER = re.compile(r"\{\{ cookiecutter\.(\w+) \}\}")
 
 Tree = dict[str, tuple[str, str]]  # path -> mode and object id of the file
 Answers = dict[str, Any]
@@ -341,7 +342,7 @@ def team_paths(project: Project, old: Render, new: Render, trees: tuple[Tree, Tr
 class Migration:
     """What a merge can't express, between two versions of the template. cookiecutter.json declares it, under a name:
 
-    "__migrations": {"house": {"move": {"old place": "new place"}, "merge": ["files of the team's"]}}
+    "_migrations": {"house": {"move": {"old place": "new place"}, "merge": ["files of the team's"]}}
     """
 
     move: dict[str, str]  # files or folders, whoever has written them
@@ -350,7 +351,9 @@ class Migration:
     @classmethod
     def between(cls, old: Render, new: Render) -> "Migration":
         """Return all that `new` asks for under names that `old` did not know yet."""
-        known, asked = (render.context.get("__migrations", {}) for render in (old, new))
+        known, declared = (render.context.get("_migrations", {}) for render in (old, new))
+        # Cookiecutter leaves that as it is; rendered by it, a replay of older answers would fail.
+        asked = json.loads(ANSWER.sub(lambda name: str(new.context[name[1]]), json.dumps(declared)))
         steps = [step for name, step in asked.items() if name not in known]
         moves = {source: target for step in steps for source, target in step.get("move", {}).items()}
         return cls(moves, {place for step in steps for place in step.get("merge", [])})
