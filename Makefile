@@ -37,7 +37,7 @@ test: .venv/dev ## Run the whole test suite (LAB=0: without bringing up the lab;
 	@.venv/bin/python scripts/test.py $(TESTS)
 
 SETS ?= 10000
-fuzz: .venv/dev ## Render SETS=10000 generated sets of answers, hostile ones among them (SEED= repeats a run; .ci/run takes 4000)
+fuzz: .venv/dev ## Render SETS=10000 generated sets of answers, hostile ones among them (SEED= repeats a run; .ci/run takes 2000, the same ones each time)
 	@seed=$(or $(SEED),$$(date +%s)); echo "make fuzz SETS=$(SETS) SEED=$$seed"; \
 		LAB=0 FUZZ_SETS=$(SETS) FUZZ_SEED=$$seed .venv/bin/python scripts/test.py tests/template/test_fuzz.py
 

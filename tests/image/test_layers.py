@@ -80,7 +80,7 @@ CHANGES: list[tuple[Change, set[str], int | None]] = [
     (import_another_module, {"app", *TRIED_OUT, "bytecode-python"}, None),
     # The README and the requirements are part of the metadata.
     (bump_version, {"lock", "app"}, SMALL + 10_000),
-    (add_dev_dependency, {"lock"}, 0),
+    (add_dev_dependency, {"lock", "app"}, 0),
     (add_one_dependency, {"lock", "app", *NEWCOMERS, *TRIED_OUT}, None),
     (import_it, {"lock", "app", *NEWCOMERS, *TRIED_OUT}, None),
     (add_debian_package, {"base", "compiler", "app", *TRIED_OUT, *ALL_BYTECODE}, None),

@@ -34,6 +34,10 @@ SITE = f"app/.venv/lib/python{sys.version_info.major}.{sys.version_info.minor}/s
 # What is loaded by a name that no import statement holds: (package that is imported, package that is there) -> module.
 USUAL = {
     ("anyio", "anyio"): "anyio._backends._asyncio",
+    ("importlib.metadata", "importlib.metadata"): "importlib.metadata._adapters",
+    ("importlib.metadata", "email"): "email.parser",
+    ("importlib.resources", "importlib.resources"): "importlib.resources._adapters",
+    ("importlib.resources", "importlib"): "importlib.readers",
     ("socket", "socket"): "encodings.idna",
     ("sqlalchemy", "aiomysql"): "sqlalchemy.dialects.mysql.aiomysql",
     ("sqlalchemy", "aiosqlite"): "sqlalchemy.dialects.sqlite.aiosqlite",
