@@ -37,6 +37,9 @@ PARTS = {
     "render": "scaffolding",
 }
 GROWTH = (10, 50, 150)
+# A change whose new layers are weighed, and what its image is compared with.
+PUSHED = {"code": "cold", "add": "dev", "update": "add"}
+ON_RUNNER = ("ours", "uv")
 RESULTS = HERE / "results"
 History = Mapping[str, Path]
 Results = dict[str, Any]
@@ -63,18 +66,17 @@ def measure_builds(names: Sequence[str], history: History, runs: int) -> Results
 
 
 def measure_sizes(name: str, history: History) -> Results:
-    """Return the bytes of an image, unpacked and packed, and of the layers in it that a code change made new."""
-    for scenario in ("cold", "code"):
+    """Return the bytes of an image, unpacked and packed, and of the layers that a change made new: what is pushed."""
+    for scenario in ("cold", *PUSHED, *PUSHED.values()):
         if not docker("images", "--quiet", f"bench-{name}:{scenario}"):
             build(name, scenario, history[scenario])
-    old, new = (layers(f"bench-{name}:{scenario}") for scenario in ("cold", "code"))
-    added = [layer for layer in new if layer.digest not in {layer.digest for layer in old}]
-    return {
-        "unpacked": sum(layer.unpacked for layer in old),
-        "packed": sum(layer.packed for layer in old),
-        "added_unpacked": sum(layer.unpacked for layer in added),
-        "added_packed": sum(layer.packed for layer in added),
-    }
+    whole = layers(f"bench-{name}:cold")
+    found = {kind: sum(getattr(layer, kind) for layer in whole) for kind in ("unpacked", "packed")}
+    for scenario, earlier in PUSHED.items():
+        added = layers(f"bench-{name}:{scenario}", beside=f"bench-{name}:{earlier}")
+        found[f"{scenario}_unpacked"] = sum(layer.unpacked for layer in added)
+        found[f"{scenario}_packed"] = sum(layer.packed for layer in added)
+    return found
 
 
 def measure_images(names: Sequence[str], history: History, runs: int) -> Results:
@@ -114,26 +116,35 @@ def measure_growth(folder: Path, runs: int) -> Results:
 
 
 def measure_runner(history: History, runs: int) -> Results:
-    """Return what a code change costs with a registry cache: on a machine that has built before, and on a new one.
+    """Return recipe -> machine -> what a code change costs with a registry cache, from sources to a pushed image.
 
-    The image is loaded into the engine, since a CI job goes on to check it. Both machines have the base image, and
-    neither writes to the cache, or else the second one would find the change there.
+    The machines are one that has built before, and a new one that has only the base image. The image is loaded into the
+    engine and checked: it starts and answers. What was pushed before is in the registry. Neither machine writes to the
+    cache, or else the second one would find the change there.
     """
     registry = run(str(LAB), "registry").split()[-1]
-    cache = f"type=registry,ref={registry}/bench:cache"
-    options = ["--cache-from", cache]
-    found: Results = {machine: {"seconds": [], "fetched": []} for machine in ("warm", "new")}
-    for number in range(runs):
-        empty_caches()
-        build("ours", "cold", history["cold"], *options, "--cache-to", f"{cache},mode=max,compression=zstd")
-        for machine, measured in found.items():
-            if machine == "new":
-                engine.forget_images("ours")
-                empty_caches()
-            seconds, fetched = build("ours", "code", history["code"], *options)
-            measured["seconds"].append(round(seconds, 3))
-            measured["fetched"].append(fetched)
-            say(f"run {number + 1} of {runs}: code change on a {machine} machine: {seconds:.1f} s")
+    found: Results = {}
+    for name in ON_RUNNER:
+        found[name] = {machine: {"seconds": [], "fetched": [], "pushed": []} for machine in ("warm", "new")}
+        cache, image = f"type=registry,ref={registry}/bench-{name}:cache", f"bench-{name}:code"
+        options = ["--cache-from", cache]
+        for number in range(runs):
+            empty_caches()
+            engine.forget_images(name)
+            build(name, "cold", history["cold"], *options, "--cache-to", f"{cache},mode=max,compression=zstd")
+            engine.push(f"bench-{name}:cold", registry)
+            for machine, measured in found[name].items():
+                if machine == "new":
+                    engine.forget_images(name)
+                    empty_caches()
+                began = time.perf_counter()
+                _, fetched = build(name, "code", history["code"], *options)
+                engine.start(image)
+                pushed = engine.push(image, registry)
+                seconds = time.perf_counter() - began
+                for kind, figure in (("seconds", round(seconds, 3)), ("fetched", fetched), ("pushed", pushed)):
+                    measured[kind].append(figure)
+                say(f"run {number + 1} of {runs}: {machine} machine, {RECIPES[name].title}: {seconds:.1f} s")
     return found
 
 

@@ -173,6 +173,24 @@ def healthy(port: int) -> bool:
         connection.close()
 
 
+def push(image: str, registry: str) -> int:
+    """Push an image; return the bytes that the registry has more than before."""
+    name = f"{registry}/{image}"
+    before = stored()
+    docker("tag", image, name)
+    try:
+        docker("push", "--quiet", name)
+    finally:
+        docker("image", "rm", name)
+    return stored() - before
+
+
+def stored() -> int:
+    """Return the bytes that the lab's registry holds."""
+    folder = Path(os.environ["SERVICE_LAB"], "registry")
+    return sum(path.stat().st_size for path in folder.rglob("data"))
+
+
 def memory(process: str) -> int:
     """Return the memory of a process in bytes; pages that it shares with others count in proportion (PSS)."""
     lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()

@@ -24,6 +24,7 @@ SCENARIOS = {
     "bump": "version bump",
     "dev": "dev-dependency change",
     "add": "one dependency added",
+    "update": "one dependency updated",
 }
 
 
@@ -112,10 +113,13 @@ def history(project: Path) -> dict[str, Path]:
     depend(project, ["pytest-mock==3.15.1"], "dev")
     lock(project)
     found["dev"] = commit("dev")
-    depend(project, ["humanize==4.15.0"])
+    depend(project, ["humanize==4.14.0"])
     lock(project)
     append(package, "\n\nimport humanize as humanize\n")
     found["add"] = commit("add")
+    edit(project / "pyproject.toml", "humanize==4.14.0", "humanize==4.15.0")
+    lock(project)
+    found["update"] = commit("update")
     return found
 
 

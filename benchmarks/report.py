@@ -34,12 +34,15 @@ ROWS: Mapping[str, tuple[Measure, str]] = {
     **{f"fetched: {title}": (of_builds(name, "fetched"), "B") for name, title in SCENARIOS.items()},
     "image on disk": (of_images("unpacked"), "B"),
     "image compressed": (of_images("packed"), "B"),
-    "new layers after a code change": (of_images("added_unpacked"), "B"),
-    "the same, compressed": (of_images("added_packed"), "B"),
+    "new layers after a code change": (of_images("code_unpacked"), "B"),
+    "the same, compressed": (of_images("code_packed"), "B"),
+    "new layers after a dependency was added, compressed": (of_images("add_packed"), "B"),
+    "new layers after a dependency was updated, compressed": (of_images("update_packed"), "B"),
     "import of the service": (of_images("import"), "s"),
     "start to first answer": (of_images("answer"), "s"),
     "memory when idle": (of_images("memory"), "B"),
 }
+ON_RUNNER = {"seconds": "s", "fetched": "B", "pushed": "B"}
 PLOTTED = (
     "cold build",
     "one dependency added",
@@ -93,12 +96,13 @@ def growth(found: Results) -> str:
 
 
 def runner(found: Results) -> str:
-    """Return a table of a code change on a CI machine."""
+    """Return a table of a code change on a CI machine, from sources to a pushed image."""
     lines = [
-        [f"{machine} machine", text(median(of["seconds"]), "s"), text(median(of["fetched"]), "B")]
-        for machine, of in found.items()
+        [f"{TITLES[name]}, {machine} machine", *(text(median(of[kind]), unit) for kind, unit in ON_RUNNER.items())]
+        for name, machines in found.items()
+        for machine, of in machines.items()
     ]
-    return markdown(["code change with a registry cache", "time", "fetched from the mirror"], lines)
+    return markdown(["code change with a registry cache", "time", "packages fetched", "pushed"], lines)
 
 
 def source(found: Results) -> str:
