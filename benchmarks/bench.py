@@ -2,7 +2,8 @@
 
 One reference service (a rendered project with the dependencies and imports in reference/) is built with its own
 Dockerfile and with those in rivals/. In a repetition the recipes take turns at each scenario; each has its own caches.
-Every figure is a median. Prints tables; a whole run also writes results/bench.json and .svg, which the READMEs show.
+Every figure is a median. Prints tables. With three repetitions or more it also keeps what it has measured, with the
+day, in results/bench.json and .svg, which the READMEs show; what it has not measured stays there as it was.
 
     RUNS   repetitions, 3 unless set (a start is measured at least five times)
     ONLY   what to measure, separated by spaces, all unless set: parts (PARTS below) and recipes (RECIPES in engine.py)
@@ -40,6 +41,7 @@ GROWTH = (10, 50, 150)
 # A change whose new layers are weighed, and what its image is compared with.
 PUSHED = {"code": "cold", "add": "dev", "update": "add"}
 ON_RUNNER = ("ours", "uv")
+KEPT = 3  # repetitions, from which on the results are kept
 RESULTS = HERE / "results"
 History = Mapping[str, Path]
 Results = dict[str, Any]
@@ -209,6 +211,16 @@ def chosen() -> tuple[list[str], list[str], int]:
     return [p for p in PARTS if p in only] or [*PARTS], [r for r in RECIPES if r in only] or [*RECIPES], int(runs)
 
 
+def kept(found: Results, parts: Sequence[str]) -> Results:
+    """Return the results of before, in which those of `parts` are new."""
+    whole: Results = json.loads((RESULTS / "bench.json").read_text(encoding="utf-8"))
+    days = whole.setdefault("days", dict.fromkeys([*RECIPES, *PARTS], whole["date"]))
+    days.update(dict.fromkeys([*found["recipes"], *parts], found["date"]))
+    for name, values in found.pop("recipes").items():
+        whole["recipes"].setdefault(name, {}).update(values)
+    return whole | found
+
+
 def main() -> None:
     """Measure, print, write."""
     parts, names, runs = chosen()
@@ -221,10 +233,11 @@ def main() -> None:
         engine.clean_up()
     print(report.tables(found))
     say(f"done in {(time.perf_counter() - began) / 60:.0f} minutes")
-    if {*parts, *names} == {*PARTS, *RECIPES}:
-        (RESULTS / "bench.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        (RESULTS / "bench.svg").write_text(report.picture(found), encoding="utf-8")
-        say("written to benchmarks/results/; both READMEs show these figures")
+    if runs >= KEPT:
+        whole = kept(found, parts)
+        (RESULTS / "bench.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+        (RESULTS / "bench.svg").write_text(report.picture(whole), encoding="utf-8")
+        say("written to benchmarks/results/, which both READMEs show after `make docs`")
 
 
 if __name__ == "__main__":

@@ -91,6 +91,7 @@ def growth(found: Results) -> str:
     lines = [
         [title, *(text(median(builds[name]["seconds"]), "s") for builds in found.values())]
         for name, title in SCENARIOS.items()
+        if all(name in builds for builds in found.values())
     ]
     return markdown(["this template", *(f"{size} packages" for size in found)], lines)
 
@@ -98,7 +99,10 @@ def growth(found: Results) -> str:
 def runner(found: Results) -> str:
     """Return a table of a code change on a CI machine, from sources to a pushed image."""
     lines = [
-        [f"{TITLES[name]}, {machine} machine", *(text(median(of[kind]), unit) for kind, unit in ON_RUNNER.items())]
+        [
+            f"{TITLES[name]}, {machine} machine",
+            *(text(median(of[kind]), unit) if kind in of else "" for kind, unit in ON_RUNNER.items()),
+        ]
         for name, machines in found.items()
         for machine, of in machines.items()
     ]
