@@ -6,8 +6,6 @@ import pytest
 
 from tests.helpers.project import Bake
 
-pytestmark = pytest.mark.quick
-
 DIGEST = "sha256:" + 64 * "0"
 ANSWER = f"""echo '{{"mediaType": "application/vnd.oci.image.index.v1+json", "digest": "{DIGEST}"}}'"""
 # Asks the registry, which answers in its own way; then builds, and prints with what.

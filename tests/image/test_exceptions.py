@@ -46,7 +46,6 @@ def test_a_package_from_an_address_and_one_with_its_tests(bake: Bake, tmp_path: 
     assert [path.parent.name for path in tmp_path.glob("layers/**/tests")] == ["simplejson"]
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
     ("lines", "label"),
     [
@@ -63,7 +62,6 @@ def test_make_image_finds_the_version(bake: Bake, lines: str, label: str) -> Non
     assert re.findall(r"VERSION=(.*?) --build-arg REVISION", printed.splitlines()[-1]) == [label]
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [
@@ -92,7 +90,6 @@ def test_a_wrong_setting_is_named(bake: Bake, setting: str, value: str, message:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.quick
 def test_an_unknown_setting_is_named(bake: Bake) -> None:
     project = bake()
     project.replace("pyproject.toml", "\nextras = []\n", "\nextra = []\n")
@@ -113,7 +110,6 @@ SOURCES = {
 }
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("case", SOURCES)
 def test_a_source_without_a_hash_is_refused_with_what_would_help(bake: Bake, case: str) -> None:
     url, kind, remedy = SOURCES[case]
@@ -127,7 +123,6 @@ def test_a_source_without_a_hash_is_refused_with_what_would_help(bake: Bake, cas
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.quick
 def test_an_address_is_taken_with_its_hash(bake: Bake, tmp_path: Path) -> None:
     """Straight from there; what is served with another content is an incident, like everywhere."""
     project = bake()
@@ -146,7 +141,6 @@ def test_an_address_is_taken_with_its_hash(bake: Bake, tmp_path: Path) -> None:
     assert line.split()[2:] == [wheel, f"sha256:{'0' * 64}", f"{source.split()[-1][1:-1]}"]
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize(
     ("include", "taken"),
     [

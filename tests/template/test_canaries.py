@@ -56,7 +56,6 @@ def by_rc_file(answers: Answers, folder: Path) -> Run:
 Way = Callable[[Answers, Path], Run]
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("way", [by_prompt, by_command_line, by_replay, by_rc_file])
 def test_text_stays_text(tmp_path: Path, canary: Path, way: Way) -> None:
     out = tmp_path / "out"
@@ -75,7 +74,6 @@ def test_text_stays_text(tmp_path: Path, canary: Path, way: Way) -> None:
     assert (project / "README.md").read_text().startswith(f"# {BAIT['project_name']}\n")
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("way", [by_prompt, by_replay])
 @pytest.mark.parametrize("text", JINJA_CANARIES)
 def test_jinja_is_refused(tmp_path: Path, canary: Path, way: Way, text: str) -> None:
@@ -89,7 +87,6 @@ def test_jinja_is_refused(tmp_path: Path, canary: Path, way: Way, text: str) -> 
     assert not canary.exists()
 
 
-@pytest.mark.quick
 @pytest.mark.parametrize("text", JINJA_CANARIES)
 def test_make_new_hands_no_jinja_on(canary: Path, text: str) -> None:
     """Cookiecutter would run it: what is on its command line is code, for it and its caller."""
