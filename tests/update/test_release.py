@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Callable
@@ -24,6 +25,9 @@ def repository(template: Path) -> Path:
     """The template's repository on main, with version 0.9.0 released and a line for the next one."""
     new_repository(template)
     run("git", "branch", "--move", "--force", "main", cwd=template)
+    pyproject = template / "pyproject.toml"
+    pyproject.write_text(re.sub(r'(?m)^version = ".*"$', 'version = "0.9.0"', pyproject.read_text()))
+    commit(template, "Release 0.9.0")
     run("git", "tag", "v0.9.0", cwd=template)
     edit(template / "CHANGELOG.md", UNRELEASED, f"{UNRELEASED}\n- Something new.\n")
     commit(template, "something new")
