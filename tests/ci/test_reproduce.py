@@ -67,10 +67,11 @@ def test_a_planted_change_is_named(change: str, tmp_path: Path) -> None:
     changed = layer(tmp_path / "changed.tar", *entries, content=content)
     assert reproduce.difference(reproduce.files([good]), reproduce.files([good])) == ""
     assert reproduce.difference(reproduce.files([good]), reproduce.files([good, changed])).startswith(said)
-    # A change that was undone is none; that the layers differ is said elsewhere.
-    undone = layer(tmp_path / "undone.tar", *BELOW)
-    if change != "new file":
-        assert reproduce.difference(reproduce.files([good]), reproduce.files([good, changed, undone])) == ""
+    # A change that another layer hides is in the image all the same.
+    hidden = [changed, good, layer(tmp_path / "hides.tar", *BELOW, entry("app/.wh.new.py"))]
+    before = [layer(tmp_path / "before.tar", entry("app/", tarfile.DIRTYPE)), *hidden[1:]]
+    assert reproduce.different_layers(before, hidden).startswith("the same files, but layer 1 has others below them: ")
+    assert reproduce.different_layers([good, good], [good]) == "the same files, packed into layers otherwise"
 
 
 @pytest.mark.quick

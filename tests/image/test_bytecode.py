@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from build import modules
+from build.layer import SITE
 from tests.helpers.combinations import ROOT
 from tests.helpers.project import Run, run
 
@@ -104,7 +105,7 @@ def find(tmp_path: Path) -> Callable[[str, str], dict[str, set[str]]]:
     for layer, parts in LAYERS.items():
         for name in INSTALLED:
             if name.startswith(tuple(parts)):
-                path = tmp_path / "layers" / layer / modules.SITE / name
+                path = tmp_path / "layers" / layer / SITE[1:] / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(INSTALLED[name])
 
@@ -118,7 +119,7 @@ def find(tmp_path: Path) -> Callable[[str, str], dict[str, set[str]]]:
             for digest, file in (line for line in lines if len(line) == 2):
                 here = file if path.stem == "python" else f"{tmp_path}/layers/{path.stem}{file}"
                 assert digest == hashlib.sha256(Path(here).read_bytes()).hexdigest()
-            found[path.stem] = {line[-1].removeprefix(f"/{modules.SITE}/") for line in lines}
+            found[path.stem] = {line[-1].removeprefix(f"{SITE}/") for line in lines}
         return found
 
     return find
@@ -157,22 +158,27 @@ def test_a_wrong_name_in_the_list_is_told(find: Callable[..., dict[str, set[str]
 
 def compiled(tmp_path: Path, lines: list[str]) -> Run:
     (tmp_path / "list.txt").write_text("\n".join(lines))
-    command = (sys.executable, "-S", "-m", "build.bytecode", "list.txt", "layer")
+    command = (sys.executable, "-S", "-m", "build.bytecode", "list.txt", "root", "layer")
     return run(*command, cwd=tmp_path, env={"PYTHONPATH": str(TOOLS), "PYTHONHASHSEED": "0"}, check=False)
 
 
-def line(path: Path) -> str:
-    return f"{hashlib.sha256(path.read_bytes()).hexdigest()} {path}"
+def source(tmp_path: Path, name: str, code: str) -> str:
+    """Write a file below the root of an image; return its line in a list."""
+    path = tmp_path / "root/app" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(code)
+    return f"{hashlib.sha256(path.read_bytes()).hexdigest()} /app/{name}"
 
 
 def test_bytecode_of_a_list(tmp_path: Path) -> None:
-    (tmp_path / "good.py").write_text("raise RuntimeError('it was run')\n")
-    (tmp_path / "later.py").write_text("match = lazy import\n")
-    done = compiled(tmp_path, [line(tmp_path / "good.py"), line(tmp_path / "later.py")])
+    good = source(tmp_path, "good.py", "raise RuntimeError('it was run')\n")
+    done = compiled(tmp_path, [good, source(tmp_path, "later.py", "match = lazy import\n")])
     assert done.returncode == 0, done.stderr
-    assert f"{tmp_path}/later.py is passed over" in done.stderr
+    assert "/app/later.py is passed over" in done.stderr
     (file,) = (tmp_path / "layer").rglob("*.pyc")
-    assert file == tmp_path / f"layer/app/bytecode{tmp_path}/good.{sys.implementation.cache_tag}.pyc"
+    assert file == tmp_path / f"layer/app/bytecode/app/good.{sys.implementation.cache_tag}.pyc"
+    assert b"/app/good.py" in file.read_bytes()
+    assert str(tmp_path).encode() not in file.read_bytes()
     assert file.read_bytes()[4:8] == b"\1\0\0\0", "not marked as never to be checked"
     assert {path.stat().st_mtime for path in (tmp_path / "layer").rglob("*")} == {315532800}
 
@@ -180,9 +186,7 @@ def test_bytecode_of_a_list(tmp_path: Path) -> None:
 def test_bytecode_depends_on_the_source_alone(tmp_path: Path) -> None:
     # Much in common, and sets, which a hash seed puts in another order.
     code = Path(subprocess.__file__).read_text(encoding="utf-8")
-    for name in "abcdef":
-        (tmp_path / f"{name}.py").write_text(f"{code}\n{name} = 'y' in {{'x', 'y', {name!r}}}\n")
-    lines = [line(tmp_path / f"{name}.py") for name in "abcdef"]
+    lines = [source(tmp_path, f"{name}.py", f"{code}\n{name} = 'y' in {{'x', 'y', {name!r}}}\n") for name in "abcdef"]
     found = []
     for part in (lines, lines[::-1], lines[3:]):
         assert compiled(tmp_path, part).returncode == 0
@@ -194,9 +198,8 @@ def test_bytecode_depends_on_the_source_alone(tmp_path: Path) -> None:
 
 
 def test_a_list_that_is_out_of_date_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "good.py").write_text("")
-    listed = line(tmp_path / "good.py")
-    (tmp_path / "good.py").write_text("import json\n")
+    listed = source(tmp_path, "good.py", "")
+    source(tmp_path, "good.py", "import json\n")
     done = compiled(tmp_path, [listed])
     assert done.returncode == 1
     assert "good.py has changed since it was listed" in done.stderr

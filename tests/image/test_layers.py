@@ -4,15 +4,18 @@ import json
 import os
 import re
 import shutil
+import tarfile
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import reproduce
 from build.lock import LAYERS, layer_of
-from tests.helpers.engine import Engine
+from tests.helpers.engine import Build, Engine
 from tests.helpers.project import Bake, Project, Run, add_dependency, baked, relock, run
 from tests.lab.engine import LAB, digests, layers
 
@@ -134,6 +137,19 @@ def test_a_bump_of_a_dependency_moves_its_own_layers(bake: Bake, engine: Engine)
     everything = layers(new)
     assert len(everything) == len(digests(old))
     assert sum(layer.packed for layer in moved) < 5_000_000 < sum(layer.packed for layer in everything) / 10
+
+
+def test_no_file_is_in_two_layers(build: Build, tmp_path: Path) -> None:
+    """Docker's classic store may leave out what the layer below has as well, and then the digests are others."""
+    _, image = build()
+    found: Counter[str] = Counter()
+    for layer in reproduce.layers(image, tmp_path):
+        of_app = {name: facts["type"] for name, facts in reproduce.files([layer]).items() if name.startswith("/app")}
+        files = [name for name, kind in of_app.items() if kind != tarfile.DIRTYPE]
+        assert files or not of_app, "a layer with folders only"
+        found.update(files)
+    assert {"/app/.venv/bin/python", "/app/.venv/pyvenv.cfg"} < found.keys()
+    assert [name for name, times in found.items() if times > 1] == []
 
 
 def made_anew(engine: Engine, project: Project, docker: str, env: dict[str, str]) -> list[str]:

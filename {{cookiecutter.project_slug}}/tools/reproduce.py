@@ -155,6 +155,16 @@ def difference(ours: Files, theirs: Files) -> str:
     return ""
 
 
+def different_layers(ours: list[Path], theirs: list[Path]) -> str:
+    """Return how images differ whose layers do: the first file, or else what a layer has that others hide."""
+    if found := difference(files(ours), files(theirs)):
+        return found
+    for number, (built, given) in enumerate(zip(ours, theirs, strict=False), 1):
+        if found := difference(files([built]), files([given])):
+            return f"the same files, but layer {number} has others below them: {found}"
+    return "the same files, packed into layers otherwise"
+
+
 def settings(image: dict[str, Any]) -> dict[str, Any]:
     """Return what an image sets for the service: all of its configuration that is not empty."""
     return {name: value for name, value in image["Config"].items() if value and name not in ("Image", "Hostname")}
@@ -165,8 +175,7 @@ def compare(built: str, given: str) -> str:
     ours, theirs = inspect(built), inspect(given)
     if ours["RootFS"]["Layers"] != theirs["RootFS"]["Layers"]:
         with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
-            found = difference(files(layers(ours["Id"], Path(one))), files(layers(theirs["Id"], Path(other))))
-        return found or "the same files, in other layers"
+            return different_layers(layers(ours["Id"], Path(one)), layers(theirs["Id"], Path(other)))
     one_set, other_set = settings(ours), settings(theirs)
     for name in sorted(one_set.keys() | other_set.keys()):
         if one_set.get(name) != other_set.get(name):

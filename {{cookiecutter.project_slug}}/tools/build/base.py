@@ -3,7 +3,8 @@
     python -B -S -m build.base LIST
 
 Installs the Debian packages that LIST names. Takes out what builds or downloads (pip, wheels) and the right to act as
-someone else (setuid, setgid). Gives the service's user a name and a home: libraries ask for both.
+someone else (setuid, setgid). Gives the service's user a name and a home: libraries ask for both. Makes a virtual
+environment, still empty: the layers of packages go into it.
 
 The layer that comes of it has the same digest wherever and whenever this runs. So no file of the base image is simply
 removed: a layer notes a removal with its time. A folder that is made again, without the file, hides the old one
@@ -17,7 +18,7 @@ import time
 from pathlib import Path
 
 from build import mirror
-from build.layer import STAMP
+from build.layer import SITE, STAMP, VENV
 
 PROGRAMS = Path("/usr/local/bin")
 MOUNTED = ("/dev", "/etc/host", "/etc/resolv.conf", "/proc", "/project", "/run/", "/sys")
@@ -43,6 +44,19 @@ def leave_out(folder: Path, *patterns: str) -> None:
     copy.rename(folder)
 
 
+def make_environment() -> None:
+    """Make an empty virtual environment, which finds the project in /app/lib."""
+    programs, python = Path(VENV, "bin"), Path(sys.base_exec_prefix, "bin")
+    programs.mkdir(parents=True)
+    Path(SITE).mkdir(parents=True)
+    settings = f"home = {python}\ninclude-system-site-packages = false\n"
+    Path(VENV, "pyvenv.cfg").write_text(settings, encoding="utf-8")
+    (programs / "python").symlink_to(python / "python3")
+    for name in ("python3", f"python{sys.version_info.major}.{sys.version_info.minor}"):
+        (programs / name).symlink_to("python")
+    Path(SITE, "app.pth").write_text("/app/lib\n", encoding="utf-8")
+
+
 def find(*arguments: str) -> list[Path]:
     """Return what `find` finds in the image."""
     command = ["find", "/", "-xdev", *arguments, "-print0"]
@@ -64,6 +78,7 @@ def main(arguments: list[str]) -> None:
     leave_out(PROGRAMS, "pip*", "wheel")
     for path in find("-type", "f", "-perm", "/6000"):
         path.chmod(path.stat().st_mode & 0o777)
+    make_environment()
     for name, line in USER.items():
         with Path("/etc", name).open("a", encoding="utf-8") as file:
             file.write(line)

@@ -1,10 +1,10 @@
 """Compile the sources in a list to bytecode, for one layer of the image; nothing of them is run.
 
-    python -S -m build.bytecode LIST LAYER
+    python -S -m build.bytecode LIST ROOT LAYER
 
-A line of LIST is the SHA-256 of a file and its path. Below LAYER, a folder that is copied to the root of the image,
-comes their bytecode, laid out for PYTHONPYCACHEPREFIX=/app/bytecode. It is marked as never to be checked against the
-source (PEP 552), since an image does not change; so it depends on the source alone.
+A line of LIST is the SHA-256 of a file and its path in the image; the file lies there below ROOT. LAYER, a folder that
+is copied to the root of the image, gets their bytecode, laid out for PYTHONPYCACHEPREFIX=/app/bytecode. It is marked as
+never to be checked against the source (PEP 552), since an image does not change; so it depends on the source alone.
 
 A file that is no Python for this version is passed over: packages have such files, and load them elsewhere.
 
@@ -21,28 +21,29 @@ from build.layer import settle
 CACHE = "app/bytecode"
 
 
-def compile_file(path: Path, digest: str, cache: Path) -> None:
-    """Compile the file at `path` into the folder `cache`. Ends with 1 if its SHA-256 is another one."""
-    if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+def compile_file(path: str, digest: str, root: Path, cache: Path) -> None:
+    """Compile the file at `path` below `root` into the folder `cache`. Ends with 1 if its SHA-256 is another one."""
+    source = root / path.lstrip("/")
+    if hashlib.sha256(source.read_bytes()).hexdigest() != digest:
         sys.exit(f"{path} has changed since it was listed: build again with --no-cache")
-    target = cache / path.relative_to("/").with_suffix(f".{sys.implementation.cache_tag}.pyc")
+    target = (cache / path.lstrip("/")).with_suffix(f".{sys.implementation.cache_tag}.pyc")
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     try:
-        py_compile.compile(str(path), str(target), doraise=True, invalidation_mode=mode)
+        py_compile.compile(str(source), str(target), path, doraise=True, invalidation_mode=mode)
     except py_compile.PyCompileError as error:
         print(f"bytecode: {path} is passed over: {error.exc_value}", file=sys.stderr)
 
 
 def main(arguments: list[str]) -> None:
     """Do what the command line says."""
-    if len(arguments) != 2:
+    if len(arguments) != 3:
         sys.exit(__doc__)
-    cache = Path(arguments[1], CACHE)
-    cache.mkdir(parents=True)
-    for line in Path(arguments[0]).read_text(encoding="utf-8").splitlines():
+    names, root, layer = map(Path, arguments)
+    layer.mkdir(parents=True)
+    for line in names.read_text(encoding="utf-8").splitlines():
         digest, _, path = line.partition(" ")
-        compile_file(Path(path), digest, cache)
-    settle(Path(arguments[1]))
+        compile_file(path, digest, root, layer / CACHE)
+    settle(layer)
 
 
 if __name__ == "__main__":

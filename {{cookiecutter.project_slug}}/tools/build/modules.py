@@ -22,14 +22,16 @@ Exit status 1 when ALSO names a module that is not installed.
 """
 
 import hashlib
+import multiprocessing
 import re
 import sys
 import sysconfig
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from importlib.machinery import FrozenImporter, ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 
-SITE = f"app/.venv/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+from build.layer import SITE
 
 # What is loaded by a name that no import statement holds: (package that is imported, package that is there) -> module.
 USUAL = {
@@ -88,6 +90,11 @@ def imported(code: str, package: str) -> Iterator[tuple[str, list[str]]]:
         yield name, split(names)
 
 
+def imported_by(file: str, package: str) -> list[tuple[str, list[str]]]:
+    """Return what `imported` yields for the code in a file."""
+    return [*imported(Path(file).read_text(encoding="utf-8", errors="replace"), package)]
+
+
 class Modules:
     """The modules that are loaded, found by following imports through the folders in `path`."""
 
@@ -95,7 +102,7 @@ class Modules:
         """Begin with none."""
         self.path = path
         self.specs: dict[str, ModuleSpec | None] = {}
-        self.todo: list[tuple[str, ModuleSpec]] = []
+        self.todo: list[tuple[str, str]] = []  # the file of a module, and the package that it is in
 
     def load(self, name: str) -> bool:
         """Note a module, with the packages that it is in; return whether there is one of that name."""
@@ -107,19 +114,21 @@ class Modules:
                 spec = PathFinder.find_spec(last, [f"{folder}/{parent.replace('.', '/')}" for folder in self.path])
             self.specs[name] = spec
             if spec and isinstance(spec.loader, SourceFileLoader):
-                self.todo.append((name, spec))
+                is_package = spec.submodule_search_locations is not None
+                self.todo.append((str(spec.origin), name if is_package else parent))
         return self.specs[name] is not None or name in sys.builtin_module_names
 
     def follow(self) -> None:
-        """Note what the modules import, and what these import in turn."""
-        while self.todo:
-            name, spec = self.todo.pop()
-            package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
-            code = Path(str(spec.origin)).read_text(encoding="utf-8", errors="replace")
-            for base, names in imported(code, package):
-                if self.load(base):
-                    for name in names:
-                        self.load(f"{base}.{name}")
+        """Note what the modules import, and what these import in turn; the files are read on all processors."""
+        with ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as pool:
+            while self.todo:
+                files, packages = zip(*self.todo, strict=True)
+                self.todo = []
+                for found in pool.map(imported_by, files, packages, chunksize=10):
+                    for base, names in found:
+                        if self.load(base):
+                            for name in names:
+                                self.load(f"{base}.{name}")
 
     def sources(self) -> list[Path]:
         """Return the files of the modules; what is built into the interpreter is loaded from there."""
@@ -140,7 +149,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(__doc__)
     names, also, layers, folder = map(Path, arguments)
     python = [sysconfig.get_path("stdlib"), f"{sysconfig.get_path('platstdlib')}/lib-dynload"]
-    modules = Modules([*python, *(str(layer / SITE) for layer in sorted(layers.iterdir()))])
+    modules = Modules([*python, *(f"{layer}{SITE}" for layer in sorted(layers.iterdir()))])
     imports = set()
     for name in names.read_text(encoding="utf-8").split():
         mark = "?" * name.startswith("?")

@@ -4,9 +4,9 @@
     python -m build.packages archives LIST FOLDER CACHE  fetch the source archives in LIST into FOLDER
     python -m build.packages built FOLDER LAYER          install the wheels that were built of them
 
-LIST is one of lock.py's. LAYER, a folder that is copied to the root of the image, gets /app/.venv: a whole virtual
-environment with these packages alone. Laid over each other, the layers are the environment with all of them. Files,
-modes and times are the same whenever and wherever this runs.
+LIST is one of lock.py's. LAYER is a folder that is copied to the root of the image, where base.py has made a virtual
+environment, /app/.venv; it gets what these packages add to that. Files, modes and times are the same whenever and
+wherever this runs.
 
 The files come from the mirror, or from upstream when it fails (mirror.py), and are kept in the folder CACHE (files.py).
 
@@ -30,13 +30,9 @@ from packaging.utils import canonicalize_name
 
 from build import mirror
 from build.files import fetch, listed
-from build.layer import settle
+from build.layer import SITE, VENV, settle
 
 WITH_TESTS = Path("with-tests.txt")
-VENV = "/app/.venv"
-SITE = f"{VENV}/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
-# Without the patch release: a new base image alone changes no layer of packages.
-SETTINGS = f"home = {Path(sys.base_exec_prefix) / 'bin'}\ninclude-system-site-packages = false\n"
 
 
 class Wheel(WheelFile):
@@ -49,18 +45,6 @@ class Wheel(WheelFile):
         for record, stream, is_executable in super().get_contents():
             if self.with_tests or "tests" not in record[0].split("/")[:-1]:
                 yield record, stream, is_executable
-
-
-def make_environment(layer: Path) -> None:
-    """Make an empty virtual environment in a layer; it reads the project from /app/lib."""
-    programs, site = layer / VENV[1:] / "bin", layer / SITE[1:]
-    programs.mkdir(parents=True)
-    site.mkdir(parents=True)
-    (layer / VENV[1:] / "pyvenv.cfg").write_text(SETTINGS, encoding="utf-8")
-    (programs / "python").symlink_to(Path(sys.base_exec_prefix) / "bin/python3")
-    for name in ("python3", SITE.split("/")[4]):
-        (programs / name).symlink_to("python")
-    (site / "app.pth").write_text("/app/lib\n", encoding="utf-8")
 
 
 def install_wheel(path: Path, layer: Path, *, with_tests: bool) -> None:
@@ -80,8 +64,8 @@ def install_wheel(path: Path, layer: Path, *, with_tests: bool) -> None:
 
 
 def install_all(wheels: list[Path], layer: Path) -> None:
-    """Install wheels into a layer, in their order."""
-    make_environment(layer)
+    """Install wheels into a layer, which is made, in their order."""
+    layer.mkdir(parents=True)
     names = WITH_TESTS.read_text(encoding="utf-8").split() if WITH_TESTS.exists() else []
     for path in wheels:
         install_wheel(path, layer, with_tests=canonicalize_name(path.name.partition("-")[0]) in names)
