@@ -26,21 +26,24 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import engine, report
-from benchmarks.engine import HERE, RECIPES, build, empty_caches, fail, say
-from benchmarks.projects import PACKAGE, SCENARIOS, growing, reference, render
-from tests.lab.engine import LAB, CommandError, docker, layers, run
+from benchmarks.engine import HERE, RECIPES, SUITE, build, empty_caches, fail, say
+from benchmarks.projects import PACKAGE, SCENARIOS, append, growing, reference, render
+from tests.lab.engine import LAB, CommandError, docker, layers, network, run
 
 PARTS = {
     "builds": "time and bytes fetched",
     "images": "size, start, memory",
     "growth": "10, 50 and 150 packages",
     "runner": "a CI machine with an empty cache",
+    "pipeline": "the commands of a generated CI pipeline",
     "render": "scaffolding",
 }
 GROWTH = (10, 50, 150)
 # A change whose new layers are weighed, and what its image is compared with.
 PUSHED = {"code": "cold", "add": "dev", "update": "add"}
 ON_RUNNER = ("ours", "uv")
+# What CI runs, in its order. `make audit` is missing: it makes the SBOM, and asks a public service about it.
+PIPELINE = ("check", "image", "check-image", "sbom", "push")
 KEPT = 3  # repetitions, from which on the results are kept
 RESULTS = HERE / "results"
 History = Mapping[str, Path]
@@ -150,6 +153,42 @@ def measure_runner(history: History, runs: int) -> Results:
     return found
 
 
+def measure_pipeline(folder: Path, runs: int) -> Results:
+    """Return command -> seconds, one per run: what CI runs for a code change of the default service, up to the push.
+
+    The machine has only the base image. The registry has what the commit before has pushed, its build cache as well.
+    `make check` runs in a container of the base image, which has the Python of the project.
+    """
+    registry = run(str(LAB), "registry").split()[-1]
+    image, host = f"{registry}/bench-pipeline", network()
+    cache = f"type=registry,ref={image}:cache"
+    project = render(folder)
+
+    def make(command: str, *flags: str) -> None:
+        # Upstream, as the workflows of GitHub have it; only a container of the lab does not reach that.
+        settings = ["CONTAINER=1", f"RUN_FLAGS={' '.join(host[2:])}"] if command == "check" else ["PYPI_MIRROR="]
+        settings += [f"IMAGE={image}", f"DEBIAN_SUITE={SUITE}", f"BUILD_FLAGS={' '.join([*host, *flags])}"]
+        run("make", "--silent", "--directory", str(project), command, *settings)
+
+    found: Results = {command: {"seconds": []} for command in PIPELINE}
+    git = ("git", "-C", str(project), "-c", "user.name=Bench", "-c", "user.email=bench@example.com")
+    run(*git, "init", "--quiet")
+    for number in range(runs + 1):
+        append(project / "src" / PACKAGE / "app.py", f"\n\nCHANGE = {number}\n")
+        run(*git, "add", "--all")
+        run(*git, "commit", "--quiet", "--message", "A change.")
+        run(*git, "clean", "--quiet", "--force", "-d", "-x")
+        engine.forget_images("pipeline")
+        empty_caches()
+        for command in PIPELINE:
+            began = time.perf_counter()
+            make(command, "--cache-from", cache, "--cache-to", f"{cache},mode=max,compression=zstd,ignore-error=true")
+            if number:
+                found[command]["seconds"].append(round(time.perf_counter() - began, 3))
+        say(f"pipeline {number} of {runs}" if number else "pipeline: what was pushed before")
+    return found
+
+
 def measure_render(folder: Path, runs: int) -> Results:
     """Return the seconds that one render takes in this process, hooks included."""
     seconds = []
@@ -191,6 +230,9 @@ def measure(parts: Sequence[str], names: Sequence[str], runs: int) -> Results:
         if "runner" in parts:
             with engine.containerd_store():
                 found["runner"] = measure_runner(history, runs)
+        if "pipeline" in parts:
+            with engine.containerd_store():
+                found["pipeline"] = measure_pipeline(folder / "pipeline", runs)
     return found
 
 

@@ -109,6 +109,13 @@ def runner(found: Results) -> str:
     return markdown(["code change with a registry cache", "time", "packages fetched", "pushed"], lines)
 
 
+def pipeline(found: Results) -> str:
+    """Return a table of the commands of a CI pipeline, and what they take together."""
+    seconds = {f"`make {command}`": median(of["seconds"]) for command, of in found.items()}
+    lines = [[title, text(value, "s")] for title, value in (seconds | {"together": sum(seconds.values())}).items()]
+    return markdown(["a code change, on an empty machine", "time"], lines)
+
+
 def source(found: Results) -> str:
     """Return where and when the results were measured."""
     machine = found["machine"]
@@ -116,10 +123,13 @@ def source(found: Results) -> str:
     return f"Medians of {found['runs']}, {found['date']}, {hardware}, Linux {machine['kernel']}, {machine['engine']}"
 
 
+TABLES = {"growth": growth, "runner": runner, "pipeline": pipeline}
+
+
 def tables(found: Results) -> str:
     """Return all that was measured, as Markdown."""
     parts = [comparison(found["recipes"])] if found["recipes"] else []
-    parts += [draw(found[name]) for name, draw in (("growth", growth), ("runner", runner)) if name in found]
+    parts += [draw(found[name]) for name, draw in TABLES.items() if name in found]
     if "render" in found:
         parts.append(f"One render, hooks included: {median(found['render']['seconds']) * 1000:.0f} ms\n")
     return "\n".join([*parts, source(found)])
