@@ -32,6 +32,7 @@ except ValueError:
 ENGINE = os.environ.get("DOCKER", "docker")
 PYTHON = "/app/.venv/bin/python"
 PATIENCE = 15 * SLOW  # seconds, where the contract sets no limit
+PROBES = Path(__file__).with_name("probes.py").read_text(encoding="utf-8")
 CANARY = "canary-6f1c0b"  # stands for a secret
 # Every container of a run has this label, whichever process has started it: the environment is inherited.
 LABEL = f"image-contract={os.environ.setdefault('IMAGE_CONTRACT_RUN', uuid.uuid4().hex)}"
@@ -90,11 +91,6 @@ def output(*arguments: str) -> str:
     return done.stdout
 
 
-def probe(name: str) -> str:
-    """Return the text of a program in `probes`."""
-    return (Path(__file__).parent / "probes" / f"{name}.py").read_text(encoding="utf-8")
-
-
 def remove_containers() -> None:
     """Remove every container that this run has started and that is still there."""
     if left := engine("ps", "--all", "--quiet", "--filter", f"label={LABEL}").stdout.split():
@@ -131,18 +127,18 @@ class Image:
         self.package = str((self.config.get("Cmd") or [""])[0]).partition(".")[0]
 
     def program(self, name: str, *arguments: str) -> list[str]:
-        """Return the arguments of `run` that make the image's Python run a program in `probes`."""
-        return ["--entrypoint", PYTHON, self.name, "-c", probe(name), *arguments]
+        """Return the arguments of `run` that make the image's Python run a program in probes.py."""
+        return ["--entrypoint", PYTHON, self.name, "-c", PROBES, name, *arguments]
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a container with the project's settings until it ends; raises TimeoutExpired."""
         return engine("run", "--rm", *self.options, *self.settings, *arguments, timeout=PATIENCE)
 
     def ask(self, name: str, *arguments: str) -> dict[str, Any]:
-        """Return what a program in `probes` prints, decoded from JSON; Broken when it fails."""
+        """Return the decoded JSON that a program in probes.py prints; Broken when it fails."""
         done = self.run("--network", "none", *self.program(name, *arguments))
         if done.returncode:
-            raise Broken(f"probes/{name}.py: {done.stderr.strip()[-300:]}")
+            raise Broken(f"probes.py, {name}: {done.stderr.strip()[-300:]}")
         return dict(json.loads(done.stdout))
 
     @contextmanager
@@ -167,12 +163,12 @@ class Image:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What `probes/facts.py` tells: the bytecode that is stale, and values for markers."""
+        """What `facts` in probes.py tells: the bytecode that is stale, and values for markers."""
         return self.ask("facts")
 
     @cached_property
     def asked(self) -> dict[str, list[str]]:
-        """What `probes/settings.py` tells: the variables of secrets, and those without default and value."""
+        """What `settings` in probes.py tells: the variables of secrets, and those without default and value."""
         return self.ask("settings", self.package)
 
     @property
@@ -280,8 +276,8 @@ class Container:
         return f"its last line: {lines[-1][:200]}" if lines else "it printed nothing"
 
     def run(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a program in `probes` beside the service."""
-        return engine("exec", self.id, PYTHON, "-c", probe(name), *arguments)
+        """Run a program in probes.py beside the service."""
+        return engine("exec", self.id, PYTHON, "-c", PROBES, name, *arguments)
 
     def get(self, port: int, *paths: str) -> list[int]:
         """Return the status of a GET for each path; none when nobody answers."""
@@ -290,7 +286,7 @@ class Container:
 
     @contextmanager
     def client(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Yield a program in `probes` that has started, in a container of its own in the service's network."""
+        """Yield a program in probes.py that has started, in a container of its own in the service's network."""
         container = f"client-{uuid.uuid4().hex}"
         options = ["--rm", *self.image.options, "--name", container, "--network", f"container:{self.id}"]
         with start("run", *options, *self.image.program(name, str(PATIENCE))) as process:
