@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from attach import BILL, PROVENANCE, AttachError, Repository
+from attach import PROVENANCE, SBOM, AttachError, Repository
 from tests.ci.conftest import MANIFESTS, Registry
 from tests.helpers.engine import Engine
 from tests.helpers.project import Bake, Project, Run, run
@@ -171,8 +171,8 @@ def test_what_is_known_of_the_image_is_attached(project: Project, image: str, re
     assert push(project, image, TAGS="v1.2.0", **env).returncode == 0
     (digest,) = set(pushed(registry, image).values())
     attached = registry.attached(image.removeprefix(f"{registry.address}/"), digest)
-    assert attached.keys() == {BILL, PROVENANCE}
-    assert attached[BILL] == bill
+    assert attached.keys() == {SBOM, PROVENANCE}
+    assert attached[SBOM] == bill
     predicate = attached[PROVENANCE]["predicate"]
     assert predicate["buildDefinition"]["externalParameters"] == {"revision": REVISION, "version": "1.2.0"}
     assert predicate["buildDefinition"]["resolvedDependencies"][0]["digest"] == {"gitCommit": REVISION}
