@@ -60,14 +60,14 @@ def read(path: Path) -> list[tuple[str, str]]:
     return found
 
 
-def one(repository: str, place: str, *, to: str | None, push: bool) -> Row:
+def one(repository: str, place: str, *, push: bool) -> Row:
     """Update the project in the folder `place` of `repository`; an error becomes a row as well."""
     name = repository if place == "." else f"{repository} {place}"
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
         try:
             git(Path(folder), "clone", "--quiet", "--depth=1", "--no-tags", "--", repository, str(clone))
-            outcome = bring_up_to_date(clone / place, to=to, branch=propose.BRANCH)
+            outcome = bring_up_to_date(clone / place, branch=propose.BRANCH)
             if outcome.status == 2:
                 return Row(name, "blocked", outcome.why.replace(str(clone), repository))
             if outcome.text and push:
@@ -96,12 +96,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Update many projects from the template.")
     parser.add_argument("file", type=Path, metavar="FILE", help="a repository on each line, then its project's folder")
     parser.add_argument("--push", action="store_true", help=f"push the branch {propose.BRANCH} to each")
-    parser.add_argument("--to", metavar="REF", help="branch, tag or commit of the template (else the newest commit)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
     options = parser.parse_args()
     os.environ.update(propose.ENVIRONMENT)
-    with ThreadPoolExecutor(options.jobs) as pool:
-        started = [pool.submit(one, *line, to=options.to, push=options.push) for line in read(options.file)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        started = [pool.submit(one, *line, push=options.push) for line in read(options.file)]
         rows = [each.result() for each in started]
     print(table(rows))
     return int(any(row.state == "blocked" for row in rows))

@@ -30,6 +30,8 @@ def render(request: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     # Cookiecutter would log a refusal as a traceback as well.
     logging.disable()
     try:
