@@ -1,8 +1,7 @@
-"""A minimal init: keeps PID 1 for signals and orphans, and lets the service be its child.
+"""A minimal init: PID 1 handles signals and orphans, and the service is its child.
 
-In a container the service is PID 1: the kernel hands it every orphaned process, and each stays a zombie until
-it is waited for. Waiting for unknown children inside the service would take exit statuses away from
-`subprocess` and `asyncio`.
+PID 1 of a container becomes the parent of every orphaned process, and each stays a zombie until PID 1 waits for it. If
+the service itself did that, `subprocess` and `asyncio` would miss the exit statuses of their own children.
 """
 
 import os
@@ -11,22 +10,22 @@ import sys
 
 
 def fork_below_init() -> None:
-    """As PID 1, return in a child and stay behind as its init; do nothing as any other process.
+    """As PID 1, fork: return in the child, and be its init in the parent. Otherwise do nothing.
 
-    The init hands every signal on to the child, reaps orphans, and ends with the child's exit status, or with
-    128+n when signal n ended the child. Call it before the heavy imports: the init keeps what is loaded.
+    The init passes every signal on to the child, reaps orphans, and ends with the child's exit status, or with 128+n if
+    signal n ended the child. Call it before large imports, which would stay in the init's memory.
     """
     if os.getpid() != 1:
         return
     # Blocked signals wait for sigwait, even those that the kernel would not deliver to PID 1.
     signals = signal.valid_signals()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    # Never called, yet needed: without a handler, macOS drops this signal before sigwait looks at it.
+    # Never called, but without a handler, macOS drops this signal before sigwait sees it.
     signal.signal(signal.SIGCHLD, lambda *_: None)
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        # A session of its own: Ctrl-C in a terminal reaches the init only, so the child sees it once.
+        # A session of its own: Ctrl-C in a terminal reaches only the init, so the child receives it once.
         os.setsid()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return
@@ -39,7 +38,7 @@ def fork_below_init() -> None:
 
 
 def _reap(child: int) -> int | None:
-    """Wait for all processes that have ended; return the status to exit with if `child` is one of them."""
+    """Reap all processes that have ended; return the status to exit with if `child` is one of them."""
     while True:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == child:

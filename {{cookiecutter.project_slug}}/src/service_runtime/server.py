@@ -1,7 +1,6 @@
 """The HTTP server: uvicorn, with a stop that loses no request.
 
-By itself, uvicorn closes the listening socket and idle connections at once, and requests on their way there
-get lost.
+uvicorn itself closes the listening socket and idle connections at once, so requests on their way there get lost.
 """
 
 import asyncio
@@ -12,7 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 
-# uvicorn imports some by name only: here, they get bytecode in the image.
+# uvicorn imports some modules by name. Imported here, they get bytecode in the image.
 import uvicorn
 import uvicorn.lifespan.on
 import uvicorn.protocols.websockets.auto
@@ -26,13 +25,13 @@ from service_runtime.settings import ServerSettings
 from service_runtime.stop import stop
 from service_runtime.streams import GRACE, Streams
 
-# When the service depends on `websockets`; uvicorn warns of a client that wants it otherwise.
+# Only if the service depends on `websockets`; without it, uvicorn warns about clients that try.
 with contextlib.suppress(ImportError):
     import uvicorn.protocols.websockets.websockets_sansio_impl
 
-LINGER = 0.15  # seconds that an idle connection is kept after a stop, for a request that is on its way
-HANDSHAKE = 0.05  # seconds for a connection that is just being made
-TICK = 0.01  # seconds between two looks at the connections
+LINGER = 0.15  # seconds that an idle connection stays open after a stop, for a request that is on its way
+HANDSHAKE = 0.05  # seconds for a connection that is being made
+TICK = 0.01  # seconds between two checks of the connections
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ logger = logging.getLogger(__name__)
 def serve(app: ASGIApp, settings: ServerSettings) -> None:
     """Serve `app` until a stop is requested, then end the process.
 
-    Exit status 0; 1 when requests had to be cut off, 3 when the port is taken or the start fails.
+    Exit status 0; 1 if requests had to be cut off; 3 if the port is taken or the start fails.
     """
     settings.apply()
     logging.getLogger("uvicorn.access").addFilter(is_worth_logging)
@@ -57,7 +56,7 @@ def serve(app: ASGIApp, settings: ServerSettings) -> None:
         forwarded_allow_ips=settings.proxies(),
         # Longer than the 60 s of common load balancers, so that they close an idle connection first.
         timeout_keep_alive=75,
-        # For requests that `Server.shutdown` has cut off.
+        # For requests that `Server.shutdown` has cancelled.
         timeout_graceful_shutdown=1,
     )
     server = Server(config, streams)
@@ -67,12 +66,12 @@ def serve(app: ASGIApp, settings: ServerSettings) -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server with another stop."""
+    """uvicorn's server with a stop that loses no request."""
 
     cut_off = False
 
     def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
-        """Serve as `config` says, and end `streams` at a stop."""
+        """Serve according to `config`; end `streams` at a stop."""
         super().__init__(config)
         self._streams = streams
 
@@ -82,21 +81,21 @@ class Server(uvicorn.Server):
         yield
 
     async def main_loop(self) -> None:
-        """Serve until it is time to stop, without looking ten times a second, as uvicorn does: that costs idle CPU."""
+        """Serve until it is time to stop. uvicorn checks for that ten times a second, which costs CPU when idle."""
         due = asyncio.create_task(_stop_is_due())
         while not due.done():
             await self.on_tick(0)  # sets the date in the headers of responses
             await asyncio.wait((due,), timeout=1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer all that has arrived or is on its way; cut off what takes longer than the timeout."""
+        """Answer all requests that have arrived or are on their way; cut off what takes longer than the timeout."""
         now = asyncio.get_running_loop().time
-        deadline = now() + stop.timeout - 1  # leaves time for the rest, before `stop` strikes
+        deadline = now() + stop.timeout - 1  # leaves time for the rest before `stop` ends the process
         listeners = sockets or []
         connections, tasks = self.server_state.connections, self.server_state.tasks
         logger.info("stopping", extra={"connections": len(connections), "requests": len(tasks)})
 
-        # Connections stay open for a while, and new ones are let in: responses close them.
+        # Connections stay open for a while, and new ones are accepted; their responses close them.
         ending = asyncio.create_task(self._streams.end())
         await asyncio.sleep(LINGER)
         for listener in listeners:
@@ -106,7 +105,7 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
 
-        # Those accepted last get their while, too.
+        # Give those accepted last the same time.
         await _wait(lambda: bool(connections or tasks), min(now() + LINGER, deadline))
         await ending
         await _wait(self._has_requests, deadline)
@@ -115,12 +114,12 @@ class Server(uvicorn.Server):
             logger.error("cut off", extra={"connections": len(connections), "requests": len(tasks)})
             for task in tasks:
                 task.cancel()
-        # What is left are WebSockets whose clients have not answered the close.
+        # Only WebSockets are left whose clients have not answered the close.
         await _wait(lambda: bool(connections), now() + GRACE)
         await super().shutdown(sockets)
 
     def _has_requests(self) -> bool:
-        """Close the idle connections; return whether there are others, or requests."""
+        """Close idle connections; return whether other connections or requests are left."""
         connections = [one for one in self.server_state.connections if isinstance(one, HttpToolsProtocol)]
         for connection in connections:
             if _is_idle(connection):
@@ -129,7 +128,7 @@ class Server(uvicorn.Server):
 
 
 async def _stop_is_due() -> None:
-    """Return when a stop has been requested and its delay, in which load balancers hear of it, is over."""
+    """Return when a stop is requested and its delay is over, in which load balancers learn of it."""
     await stop.wait()
     if stop.delay:
         logger.info("stopping in %g s", stop.delay)
@@ -137,16 +136,16 @@ async def _stop_is_due() -> None:
 
 
 async def _wait(condition: Callable[[], bool], deadline: float) -> None:
-    """Wait while `condition` holds, until `deadline` (time of the event loop) at most."""
+    """Wait while `condition` holds, until `deadline` (in the event loop's time) at most."""
     while condition() and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(TICK)
 
 
 def _refuse(listener: socket.socket) -> None:
-    """Refuse new connections, but keep those being made or waiting: closing the socket would reset them.
+    """Refuse new connections, but keep those being made or waiting, which closing the socket would reset.
 
-    Linux (5.7 or newer, without privileges) looks for a listener on the network interface where a connection
-    comes in; a listener bound to an interface that does not exist is never found. Elsewhere, nothing happens.
+    Linux (5.7 or newer, without privileges) looks for a listener on the network interface where a connection comes in,
+    and never finds one that is bound to an interface that does not exist. On other systems, nothing happens.
     """
     so_bindtoifindex = 62  # the socket module has no name for it
     with contextlib.suppress(OSError):
@@ -154,14 +153,14 @@ def _refuse(listener: socket.socket) -> None:
 
 
 def _has_input(source: socket.socket) -> bool:
-    """Return whether the kernel holds a connection to accept, or data to read."""
+    """Return whether there is a connection to accept, or data to read."""
     poll = select.poll()
     poll.register(source, select.POLLIN)
     return bool(poll.poll(0))
 
 
 def _is_idle(connection: HttpToolsProtocol) -> bool:
-    """Return whether the connection is open, and every request that has begun to arrive on it is answered."""
+    """Return whether the connection is open and no request on it, not even a half-received one, is unanswered."""
     # uvicorn makes a scope at the first byte of a request, and a cycle from it when the head is complete.
     cycle: RequestResponseCycle | None = connection.cycle
     begun = cycle.scope if cycle else None
