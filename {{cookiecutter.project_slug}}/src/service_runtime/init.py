@@ -1,7 +1,8 @@
-"""A minimal init: PID 1 handles signals and orphans, and the service is its child.
+"""A minimal init: keeps PID 1 for signals and orphans, and lets the service be its child.
 
-PID 1 of a container becomes the parent of every orphaned process, and each stays a zombie until PID 1 waits for it. If
-the service itself did that, `subprocess` and `asyncio` would miss the exit statuses of their own children.
+In a container the service is PID 1: the kernel hands it every orphaned process, and each stays a zombie until
+it is waited for. Waiting for unknown children inside the service would take exit statuses away from
+`subprocess` and `asyncio`.
 """
 
 import os
@@ -10,10 +11,10 @@ import sys
 
 
 def fork_below_init() -> None:
-    """As PID 1, fork: return in the child, and be its init in the parent. Otherwise do nothing.
+    """As PID 1, return in a child and stay behind as its init; do nothing as any other process.
 
-    The init passes every signal on to the child, reaps orphans, and ends with the child's exit status, or with 128+n if
-    signal n ended the child. Call it before large imports, which would stay in the init's memory.
+    The init hands every signal on to the child, reaps orphans, and ends with the child's exit status, or with
+    128+n when signal n ended the child. Call it before the heavy imports: the init keeps what is loaded.
     """
     if os.getpid() != 1:
         return
@@ -38,7 +39,7 @@ def fork_below_init() -> None:
 
 
 def _reap(child: int) -> int | None:
-    """Reap all processes that have ended; return the status to exit with if `child` is one of them."""
+    """Wait for all processes that have ended; return the status to exit with if `child` is one of them."""
     while True:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == child:

@@ -1,6 +1,7 @@
 """The HTTP server: uvicorn, with a stop that loses no request.
 
-uvicorn itself closes the listening socket and idle connections at once, so requests on their way there get lost.
+By itself, uvicorn closes the listening socket and idle connections at once, and requests on their way there
+get lost.
 """
 
 import asyncio
@@ -29,9 +30,9 @@ from service_runtime.streams import GRACE, Streams
 with contextlib.suppress(ImportError):
     import uvicorn.protocols.websockets.websockets_sansio_impl
 
-LINGER = 0.15  # seconds that an idle connection stays open after a stop, for a request that is on its way
-HANDSHAKE = 0.05  # seconds for a connection that is being made
-TICK = 0.01  # seconds between two checks of the connections
+LINGER = 0.15  # seconds that an idle connection is kept after a stop, for a request that is on its way
+HANDSHAKE = 0.05  # seconds for a connection that is just being made
+TICK = 0.01  # seconds between two looks at the connections
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ def serve(app: ASGIApp, settings: ServerSettings) -> None:
         forwarded_allow_ips=settings.proxies(),
         # Longer than the 60 s of common load balancers, so that they close an idle connection first.
         timeout_keep_alive=75,
-        # For requests that `Server.shutdown` has cancelled.
+        # For requests that `Server.shutdown` has cut off.
         timeout_graceful_shutdown=1,
     )
     server = Server(config, streams)
@@ -119,7 +120,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     def _has_requests(self) -> bool:
-        """Close idle connections; return whether other connections or requests are left."""
+        """Close the idle connections; return whether there are others, or requests."""
         connections = [one for one in self.server_state.connections if isinstance(one, HttpToolsProtocol)]
         for connection in connections:
             if _is_idle(connection):
@@ -136,16 +137,16 @@ async def _stop_is_due() -> None:
 
 
 async def _wait(condition: Callable[[], bool], deadline: float) -> None:
-    """Wait while `condition` holds, until `deadline` (in the event loop's time) at most."""
+    """Wait while `condition` holds, until `deadline` (time of the event loop) at most."""
     while condition() and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(TICK)
 
 
 def _refuse(listener: socket.socket) -> None:
-    """Refuse new connections, but keep those being made or waiting, which closing the socket would reset.
+    """Refuse new connections, but keep those being made or waiting: closing the socket would reset them.
 
-    Linux (5.7 or newer, without privileges) looks for a listener on the network interface where a connection comes in,
-    and never finds one that is bound to an interface that does not exist. On other systems, nothing happens.
+    Linux (5.7 or newer, without privileges) looks for a listener on the network interface where a connection
+    comes in; a listener bound to an interface that does not exist is never found. Elsewhere, nothing happens.
     """
     so_bindtoifindex = 62  # the socket module has no name for it
     with contextlib.suppress(OSError):
@@ -153,14 +154,14 @@ def _refuse(listener: socket.socket) -> None:
 
 
 def _has_input(source: socket.socket) -> bool:
-    """Return whether there is a connection to accept, or data to read."""
+    """Return whether the kernel holds a connection to accept, or data to read."""
     poll = select.poll()
     poll.register(source, select.POLLIN)
     return bool(poll.poll(0))
 
 
 def _is_idle(connection: HttpToolsProtocol) -> bool:
-    """Return whether the connection is open and no request on it, not even a half-received one, is unanswered."""
+    """Return whether the connection is open, and every request that has begun to arrive on it is answered."""
     # uvicorn makes a scope at the first byte of a request, and a cycle from it when the head is complete.
     cycle: RequestResponseCycle | None = connection.cycle
     begun = cycle.scope if cycle else None
