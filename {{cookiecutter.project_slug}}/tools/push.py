@@ -16,8 +16,8 @@ a tag can't have become hyphens. v1.2.3 or 1.2.3 in TAGS is a release: it must b
 becomes the tag 1.2.3 and, last of all, `latest`, unless it is a pre-release. With several platforms, each image is
 pushed under the first tag plus its platform, and an index of them under each tag. All tags have the same digest, which
 is printed. After the first tag, the provenance, and sbom.cdx.json if it describes this image, are attached to the
-digest, or to that of each platform (attach.py). Exit status 1, with the reason and the tags pushed so far, when a step
-fails.
+digest (attach.py); those of each platform (sbom-linux-amd64.cdx.json) to its own. Exit status 1, with the reason and
+the tags pushed so far, when a step fails.
 """
 
 import json
@@ -165,16 +165,15 @@ def join(name: str, digests: list[str]) -> str:
     return push_by(name, [*tools, "create", "--tag", name, *parts], [*tools, *tell, name])
 
 
-def attach(image: Image, name: str, digest: str) -> None:
-    """Attach the provenance, and the SBOM if it is of this image, to the pushed image."""
+def attach(image: Image, name: str, digest: str, sbom: Path) -> None:
+    """Attach the provenance, and the file `sbom` if it is of this image, to the pushed image."""
     registry, _, repository = name.partition("/")
     wanted = {PROVENANCE: provenance(name, digest, image.labels)}
-    sbom = Path("sbom.cdx.json")
     metadata = json.loads(sbom.read_text(encoding="utf-8"))["metadata"] if sbom.exists() else {}
     if {"name": "image", "value": image.id} in metadata.get("properties", []):
         wanted[SBOM] = sbom.read_bytes()
     else:
-        print(f"no SBOM is attached, since sbom.cdx.json is not one of this image: make sbom IMAGE={name}")
+        print(f"no SBOM is attached, since {sbom} is not one of this image: make sbom {options(name)}")
     for kind, content in wanted.items():
         try:
             print(f"attached {kind} as {Repository(registry, repository).attach(digest, kind, content)}", flush=True)
@@ -206,8 +205,8 @@ def main(checked: Path, name: str) -> None:
             if len(set(pushed.values())) > 1:
                 fail(f"the tags got different digests: {pushed}")
             if len(pushed) == 1 and os.environ.get("ATTACH") != "0":
-                for image, digest in zip(images.values(), digests or [pushed[tag]], strict=True):
-                    attach(image, name, digest)
+                for (part, image), digest in zip(images.items(), digests or [pushed[tag]], strict=True):
+                    attach(image, name, digest, Path(f"sbom-{part}.cdx.json" if part else "sbom.cdx.json"))
     finally:
         if pushed:
             print(f"{name}@{next(iter(pushed.values()))} is pushed as {', '.join(pushed)}")
