@@ -414,44 +414,42 @@ def request(project: Project, update: Update) -> str:
     return "\n".join([*lines, "File by file:", "", *indented(file_by_file(project, update)), ""])
 
 
-class Application:
-    """Applies an update to a project."""
+def refuse_to_overwrite(project: Project, update: Update) -> None:
+    """Raise Refused if the update would silently overwrite a file that git ignores."""
+    taken = set()
+    for path in update.tree.keys() - project.tree.keys():
+        place = project.folder / path
+        folders = [folder for folder in place.parents if folder.is_relative_to(project.folder)]
+        taken |= {folder for folder in folders if folder.is_symlink() or folder.is_file()}
+        if place.is_symlink() or place.exists():
+            taken.add(place)
+    names = {path.relative_to(project.folder).as_posix() for path in taken}
+    if in_the_way := sorted(names - project.tree.keys()):
+        raise Refused(f"the new version brings files where git ignores some of yours: {', '.join(in_the_way)}")
 
-    def __init__(self, project: Project, scratch: Scratch, update: Update) -> None:
-        """Write the tree that the whole repository of `project` has after `update`."""
-        self.project, self.update = project, update
-        whole = scratch.files(git(project.folder, "rev-parse", "HEAD^{tree}").strip())
-        rest = {path: entry for path, entry in whole.items() if not path.startswith(project.prefix)}
-        self.tree = scratch.write(rest | {project.prefix + path: entry for path, entry in update.tree.items()})
 
-    def check(self) -> None:
-        """Raise Refused if the update would silently overwrite a file that git ignores."""
-        taken = set()
-        for path in self.update.tree.keys() - self.project.tree.keys():
-            place = self.project.folder / path
-            folders = [folder for folder in place.parents if folder.is_relative_to(self.project.folder)]
-            taken |= {folder for folder in folders if folder.is_symlink() or folder.is_file()}
-            if place.is_symlink() or place.exists():
-                taken.add(place)
-        names = {path.relative_to(self.project.folder).as_posix() for path in taken}
-        if in_the_way := sorted(names - self.project.tree.keys()):
-            raise Refused(f"the new version brings files where git ignores some of yours: {', '.join(in_the_way)}")
+def write_repository(project: Project, scratch: Scratch, update: Update) -> str:
+    """Write the tree that the whole repository of `project` has after `update`; return its id."""
+    whole = scratch.files(git(project.folder, "rev-parse", "HEAD^{tree}").strip())
+    rest = {path: entry for path, entry in whole.items() if not path.startswith(project.prefix)}
+    return scratch.write(rest | {project.prefix + path: entry for path, entry in update.tree.items()})
 
-    def to_work_tree(self) -> None:
-        """Write the files and the index; files with conflicts are left unmerged."""
-        git(self.project.folder, "read-tree", "-m", "-u", "HEAD", self.tree)
-        lines = []
-        for path, stages in self.update.stages.items():
-            place = self.project.prefix + path
-            lines.append(f"0 {'0' * len(self.tree)}\t{place}\0")
-            lines += [f"{mode} {object_id} {stage}\t{place}\0" for stage, (mode, object_id) in sorted(stages.items())]
-        git(self.project.folder, "update-index", "-z", "--index-info", stdin="".join(lines))
 
-    def to_branch(self, name: str) -> None:
-        """Commit the result on a new branch `name`; work tree and index stay as they are."""
-        folder, message = self.project.folder, request(self.project, self.update)
-        commit = git(folder, "commit-tree", "-p", "HEAD", self.tree, stdin=message).strip()
-        git(folder, "update-ref", f"refs/heads/{name}", commit, "0" * len(commit))
+def apply_to_work_tree(project: Project, update: Update, tree: str) -> None:
+    """Write the files and the index of the tree with the id `tree`; files with conflicts are left unmerged."""
+    git(project.folder, "read-tree", "-m", "-u", "HEAD", tree)
+    lines = []
+    for path, stages in update.stages.items():
+        place = project.prefix + path
+        lines.append(f"0 {'0' * len(tree)}\t{place}\0")
+        lines += [f"{mode} {object_id} {stage}\t{place}\0" for stage, (mode, object_id) in sorted(stages.items())]
+    git(project.folder, "update-index", "-z", "--index-info", stdin="".join(lines))
+
+
+def commit_to_branch(project: Project, update: Update, tree: str, name: str) -> None:
+    """Commit the tree with the id `tree` on a new branch `name`; work tree and index stay as they are."""
+    commit = git(project.folder, "commit-tree", "-p", "HEAD", tree, stdin=request(project, update)).strip()
+    git(project.folder, "update-ref", f"refs/heads/{name}", commit, "0" * len(commit))
 
 
 def check_branch(project: Project, name: str) -> None:
@@ -507,16 +505,16 @@ def bring_up_to_date(
             by_hand, conflicts = tuple(update.by_hand), tuple(sorted(update.stages))
             if update.tree == project.tree:
                 return Outcome(0, "nothing new", by_hand=by_hand)
-            application = Application(project, scratch, update)
+            tree = write_repository(project, scratch, update)
             if not branch:
-                application.check()
+                refuse_to_overwrite(project, update)
             if check:
                 done = "this is what an update would do"
             elif branch:
-                application.to_branch(branch)
+                commit_to_branch(project, update, tree, branch)
                 done = f"in branch {branch}"
             else:
-                application.to_work_tree()
+                apply_to_work_tree(project, update, tree)
                 done = "look at it with `git diff HEAD`, then commit it; undo it with `git restore --source=HEAD -SW .`"
         except (Refused, GitError) as error:
             return Outcome(2, str(error))
