@@ -1,8 +1,7 @@
-"""Delete what was not chosen, then check that what is left hangs together.
+"""Delete what was not chosen, then check that the rest is consistent.
 
-Runs in the new project with the standard library of whatever Python cookiecutter has, without network, and prints
-nothing when all is well. An error here is a fault of the template, not of the answers, except for a name that a
-dependency has.
+Runs in the new project with the standard library of cookiecutter's Python, without network, and prints nothing on
+success. An error here is a bug in the template, except for a name that a dependency has.
 """
 
 import json
@@ -14,7 +13,7 @@ from pathlib import Path
 ANSWERS = json.loads({{cookiecutter | tojson | tojson}})  # type: ignore[arg-type, name-defined]  # noqa: F821
 # {% raw %} From here on this is plain Python; answers come in as the data above and are never part of the code.
 
-# What each answer brings along: a file or folder here is deleted unless one of its answers was chosen.
+# A file or folder here is deleted unless one of its answers was chosen.
 ONLY_FOR = {
     ".github": ("ci", {"github"}),
     ".gitlab": ("ci", {"gitlab"}),
@@ -55,7 +54,7 @@ def delete_unchosen() -> None:
 
 
 def pythons() -> dict[str, str | None]:
-    """Return the Python version that each file names which names one; None where it should and does not."""
+    """Return the Python version in each file that should name one; None where it is missing."""
     patterns = {
         "Dockerfile": r"^ARG PYTHON_VERSION=(\S+)$",
         "pyproject.toml": r'^requires-python = ">=(\d+\.\d+),',
@@ -74,7 +73,7 @@ def pythons() -> dict[str, str | None]:
 
 
 def errors() -> list[str]:
-    """Return a line for everything that does not fit together."""
+    """Return a line for each inconsistency."""
     python = ANSWERS["python_version"]
     found = [f"{name} names Python {have}, not {python}" for name, have in pythons().items() if have != python]
     locked = set(re.findall(r'^name = "(.+)"$', Path("poetry.lock").read_text(encoding="utf-8"), re.MULTILINE))
@@ -91,7 +90,7 @@ def errors() -> list[str]:
 
 
 def main() -> None:
-    """Bring the project into its final shape; end with status 1 when its parts do not fit together."""
+    """Finish the project; end with status 1 if its parts do not fit together."""
     delete_unchosen()
     if found := errors():
         lines = "\n".join(f"  - {line}" for line in found)

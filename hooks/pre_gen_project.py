@@ -1,7 +1,7 @@
-"""Refuse answers that can't become a working project: all of them at once, before a file is written.
+"""Refuse answers that can't become a working project: all of them at once, before any file is written.
 
-Runs with the standard library of whatever Python cookiecutter has, without network, and prints nothing when all is
-well. Errors go to stderr, with what was given, what is allowed and how to go on; exit status 1 makes cookiecutter stop.
+Runs with the standard library of cookiecutter's Python, without network, and prints nothing on success. Errors go to
+stderr, with what was given, what is allowed and how to continue; exit status 1 makes cookiecutter stop.
 """
 
 import json
@@ -24,12 +24,12 @@ UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # cookiecutter and cruft render every answer again: these would be run as Jinja code.
 JINJA = re.compile(r"\{[{%#]")
 TEXT_LENGTH = 200
-# Parts of a project, and names that Python or pytest would confuse with their own.
+# Names of parts of a project, and names that have a meaning for Python or pytest.
 TAKEN = frozenset({"src", "docker", "deploy", "tools", "tests", "test", "conftest", "service_runtime"})
-# YAML takes these for a truth value or nothing, where compose.yaml and Kubernetes want a name.
+# YAML reads these as a boolean or null, where compose.yaml and Kubernetes need a name.
 YAML_WORDS = frozenset({"y", "yes", "n", "no", "on", "off", "true", "false", "null"})
-# Modules that are not called as their package in poetry.lock, where post_gen looks; and new ones of Python's own, which
-# an older Python that runs this does not know.
+# Modules whose package in poetry.lock, where post_gen looks, has another name; and new modules of the standard library,
+# which an older Python that runs this does not know.
 MODULES = frozenset({"dotenv", "mypyc", "opentelemetry", "py", "pythonjsonlogger"})
 MODULES |= {"annotationlib", "compression", "profiling"}
 
@@ -106,10 +106,10 @@ CHECKS = {
 
 
 def choices(answers: Mapping[str, object]) -> dict[str, list[str]]:
-    """Return the variables of cookiecutter.json that offer a choice, with what they offer.
+    """Return the variables of cookiecutter.json that offer choices, with their choices.
 
-    cookiecutter checks choices itself, but not those from a replay file; only then does a wrong one come this far.
-    Under cruft the folder of the template is not known, and nothing is replayed.
+    cookiecutter checks choices itself, except those from a replay file. Under cruft, which replays nothing, the folder
+    of the template is not known.
     """
     path = Path(str(answers.get("_repo_dir", ""))) / "cookiecutter.json"
     if "_repo_dir" not in answers or not path.is_file():
@@ -131,7 +131,7 @@ def errors(answers: Mapping[str, object]) -> list[str]:
 
 
 def advice(answers: Mapping[str, object], wrong: str) -> str:
-    """Return how to go on after the answer `wrong` was refused: with cookiecutter, or with cruft."""
+    """Return how to continue after the answer `wrong` was refused, with cookiecutter or with cruft."""
     if "_repo_dir" not in answers:  # cruft
         return (
             f'To go on, give the corrected answers, all in one, such as \'{{"{wrong}": "..."}}\', to\n'

@@ -1,13 +1,13 @@
-"""Make the parts of the documentation that are taken from elsewhere: `make docs`.
+"""Generate the parts of the documentation that come from elsewhere: `make docs`.
 
     README.md, README.ko.md, docs/benchmarks*.md    the choices of cookiecutter.json, the figures of bench.json
     docs/example/README.md, Dockerfile              a rendered project: its files, one of them
     docs/example/contract.txt, sbom.json            what its image promises, and what is in it
     docs/terminal.svg                               the same project on a terminal, from the questions to the contract
 
-The last three files take a Docker engine, that of the lab if there is no other (LAB=0: go without; then they stay as
-they are). What they show is rendered from the last commit, as for somebody who has no clone. Exit status 1, with the
-reason, when a part can't be made; a file is written whole or not at all.
+The last three files need a Docker engine, the lab's if there is no other (with LAB=0 they stay as they are). They show
+the project as rendered from the last commit, as for somebody without a clone. Exit status 1, with the reason, if a
+part can't be made; a file is written completely or not at all.
 """
 
 import json
@@ -35,10 +35,10 @@ EXAMPLE = ROOT / "docs" / "example"
 DECLARED = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 # The rows of figures that the READMEs show, of those that docs/benchmarks.md has.
 SHOWN = ("cold build", "code change", "one dependency added", "image on disk", "start to first answer")
-# Of the parts that the bill of materials of the image lists: one of each kind.
+# Of the components in the image's SBOM: one of each kind.
 PARTS = ("starlette", "libc6", "python")
 
-# Where the template is for people who have no clone; git is told that it is here.
+# The template's address for people without a clone; git is configured to find it here.
 ADDRESS = "https://github.com/ORG/TEMPLATE"
 NAME, SLUG = "Order API", "order-api"
 STEPS = (
@@ -115,7 +115,7 @@ def with_files(page: str, project: Path) -> str:
 
 
 def example() -> dict[Path, str]:
-    """Return what the example should hold, as far as it takes no engine."""
+    """Return the files of the example that need no engine."""
     page = EXAMPLE / "README.md"
     with tempfile.TemporaryDirectory() as folder:
         project = render(folder)
@@ -126,7 +126,7 @@ def example() -> dict[Path, str]:
 
 
 def pages() -> dict[Path, str]:
-    """Return what the pages should hold that show choices or figures."""
+    """Return the pages that show choices or figures."""
     figures = measured()
     compared = {line[0]: line[: len(TITLES)] for line in reversed(figures)}  # not the last column: the control
     shown = [compared[title] for title in SHOWN]
@@ -139,7 +139,7 @@ def pages() -> dict[Path, str]:
 
 
 def excerpt(bill: Mapping[str, Any]) -> str:
-    """Return a bill of materials with a component of each kind, and of each what tells them apart."""
+    """Return an SBOM with one component of each kind, reduced to its main fields."""
     kept = ("type", "name", "version", "purl", "licenses")
     parts = [part for part in bill["components"] if part["name"] in PARTS]
     left_out = f"{len(bill['components']) - len(parts)} more"
@@ -154,7 +154,7 @@ def excerpt(bill: Mapping[str, Any]) -> str:
 
 
 def environment() -> dict[str, str] | None:
-    """Return the environment in which a terminal finds this template and an engine; None when there is no engine."""
+    """Return an environment in which commands find this template and an engine; None without an engine."""
     env = dict(os.environ)
     if not engine_answers():
         if env.get("LAB") == "0":
@@ -179,9 +179,9 @@ def environment() -> dict[str, str] | None:
 
 
 def recordings(env: Mapping[str, str]) -> dict[Path, str]:
-    """Return what is made by building and running the project in the environment `env`.
+    """Return the files that are made by building and running the project in the environment `env`.
 
-    Raises FailedError when a command fails, or when what it showed is nobody's business.
+    Raises FailedError when a command fails, or when its output contains a private path or address.
     """
     title = "A new project on a terminal: its questions, its first image, a request, what its image promises"
     with tempfile.TemporaryDirectory() as home:
@@ -190,7 +190,7 @@ def recordings(env: Mapping[str, str]) -> dict[Path, str]:
         new, *rest = STEPS
         try:
             parts = [terminal.record(new, Path(home), own)]
-            # Before the terminal looks: what `make` installs once.
+            # Installed before the recording, since `make` does it only once.
             terminal.run("make .tools/contract/done .tools/sbom/done", (), project, own)
             parts += [terminal.record(step, Path(home), own) for step in rest]
             terminal.run("make sbom", (), project, own)

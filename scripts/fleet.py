@@ -1,18 +1,18 @@
-"""Bring many projects up to date with their template: `make fleet REPOS=file`, which calls `fleet.py FILE [--push]`.
+"""Update many projects from the template: `make fleet REPOS=file`, which calls `fleet.py FILE [--push]`.
 
-FILE has a repository on each line, as `git clone` takes it, and after it the project's folder in there if it is not the
-root; `#` begins a comment. Every repository is cloned, and updated on the branch `template-update`; with --push the
-branch is pushed, its commit's message being the text of a change request. Then a table says for each
+Each line of FILE names a repository, as `git clone` takes it, and after it the project's folder if that is not the
+root; `#` begins a comment. Every repository is cloned and updated on the branch `template-update`. With --push, the
+branch is pushed; its commit message is the text of a change request. A table then says for each repository
 
     current     nothing new
-    clean       merged
-    conflict    merged, with conflicts: marked in the branch, named in its message
-    blocked     not possible: why, and nothing was pushed
+    clean       merged without conflicts
+    conflict    merged with conflicts, which are marked in the branch and listed in its message
+    blocked     not possible, with the reason; nothing was pushed
 
-and which files that are the template's were edited by hand. It can be run again at any time: a branch that is as it
-would be made now stays, an older one is replaced, and one that people have committed to is left to them.
+and which of the template's files the team has edited. It can be run again at any time: a branch that is up to date
+stays, an older one is replaced, and one that a person has committed to is left alone.
 
-Exit status 0; 1 when a repository is blocked, which does not stop the others; 2 when FILE can't be used.
+Exit status 0; 1 if a repository is blocked, which does not stop the others; 2 if FILE can't be used.
 """
 
 import argparse
@@ -28,14 +28,15 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}/tools"))
 
 import propose  # noqa: E402
-import update  # noqa: E402
+from merge import GitError, git  # noqa: E402
+from update import bring_up_to_date  # noqa: E402
 
 STATES = ("current", "clean", "conflict", "blocked")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one repository."""
+    """The result for one repository."""
 
     repository: str
     state: str  # one of STATES
@@ -44,7 +45,7 @@ class Row:
 
 
 def read(path: Path) -> list[tuple[str, str]]:
-    """Return the repositories in a file, each with the folder of its project; end with status 2 if it can't be read."""
+    """Return the repositories in a file, each with its project's folder; end with status 2 if it can't be read."""
     found = []
     try:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -59,26 +60,26 @@ def read(path: Path) -> list[tuple[str, str]]:
     return found
 
 
-def one(repository: str, place: str, *, to: str | None, push: bool) -> Row:
-    """Update the project in the folder `place` of `repository`; whatever goes wrong becomes a row, too."""
+def one(repository: str, place: str, *, push: bool) -> Row:
+    """Update the project in the folder `place` of `repository`; an error becomes a row as well."""
     name = repository if place == "." else f"{repository} {place}"
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
         try:
-            update.git(Path(folder), "clone", "--quiet", "--depth=1", "--no-tags", "--", repository, str(clone))
-            outcome = update.bring_up_to_date(clone / place, update.Options(to=to, branch=propose.BRANCH))
+            git(Path(folder), "clone", "--quiet", "--depth=1", "--no-tags", "--", repository, str(clone))
+            outcome = bring_up_to_date(clone / place, branch=propose.BRANCH)
             if outcome.status == 2:
                 return Row(name, "blocked", outcome.why.replace(str(clone), repository))
             if outcome.text and push:
                 propose.publish(clone, propose.BRANCH)
-        except (update.GitError, propose.TakenError, OSError) as error:
+        except (GitError, propose.TakenError, OSError) as error:
             return Row(name, "blocked", str(error))
     state = "conflict" if outcome.conflicts else "clean" if outcome.text else "current"
     return Row(name, state, ", ".join(outcome.conflicts), outcome.by_hand)
 
 
 def table(rows: list[Row]) -> str:
-    """Return the rows as lines of text, with what needs a person last, and how many there are of each state."""
+    """Return the table: the rows that need a person last, then the number of rows in each state."""
     lines = []
     for row in sorted(rows, key=lambda row: STATES.index(row.state)):
         detail = row.detail.strip().replace("\n", "\n" + " " * 12)
@@ -92,15 +93,13 @@ def table(rows: list[Row]) -> str:
 
 def main() -> int:
     """Update all repositories, several at a time; return the exit status."""
-    parser = argparse.ArgumentParser(description="Bring many projects up to date with their template.")
+    parser = argparse.ArgumentParser(description="Update many projects from the template.")
     parser.add_argument("file", type=Path, metavar="FILE", help="a repository on each line, then its project's folder")
     parser.add_argument("--push", action="store_true", help=f"push the branch {propose.BRANCH} to each")
-    parser.add_argument("--to", metavar="REF", help="branch, tag or commit of the template (its newest commit)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at a time")
     options = parser.parse_args()
     os.environ.update(propose.ENVIRONMENT)
-    with ThreadPoolExecutor(options.jobs) as pool:
-        started = [pool.submit(one, *line, to=options.to, push=options.push) for line in read(options.file)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        started = [pool.submit(one, *line, push=options.push) for line in read(options.file)]
         rows = [each.result() for each in started]
     print(table(rows))
     return int(any(row.state == "blocked" for row in rows))

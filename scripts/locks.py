@@ -1,4 +1,4 @@
-"""Make every lock file of the repository again, and report what changed: `make locks`.
+"""Regenerate every lock file of the repository, and report what changed: `make locks`.
 
     templates/locks/<Python version>-<service type>.lock    the poetry.lock that a new project ships
     {{cookiecutter.project_slug}}/tools/pins/*.txt          the tools of a project's build and checks, with hashes
@@ -7,7 +7,7 @@
     templates/services.jinja, pyproject.toml                the bound of a dependency whose internals we use
 
 Versions come from the package index that PYPI_MIRROR names (a simple index, for every tool), or from upstream.
-Exit status 1 when a file can't be made; the files made before it stay, each is written whole or not at all.
+Exit status 1 if a file can't be made; those made before it stay, and each is written completely or not at all.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Scaffold a service: `make new`, which calls `new.py FOLDER [name=value ...]`.
 
-On a terminal it asks for every answer that was not given; without one it takes the defaults. Prints where the project
-is and what to do next. Exit status 1 with one clear line when it can't be made; then nothing is written.
+On a terminal it asks for every answer that is not given; otherwise it takes the defaults. It prints where the project
+is and what to do next. Exit status 1, with one line that says why, if it can't be made; then nothing is written.
 """
 
 import json
@@ -14,12 +14,12 @@ from cookiecutter.exceptions import CookiecutterException, OutputDirExistsExcept
 from cookiecutter.main import cookiecutter
 
 ROOT = Path(__file__).resolve().parent.parent
-# Cookiecutter runs what is between these in an answer before the template has a say.
+# Cookiecutter runs an answer with one of these as code, before the template can refuse it.
 JINJA = re.compile(r"\{[{%#]")
 
 
 def parse(arguments: list[str]) -> dict[str, str]:
-    """Return the answers in `arguments`; end with status 1 on one that cookiecutter would ignore or stumble over."""
+    """Return the answers in `arguments`; end with status 1 on one that cookiecutter would ignore or fail on."""
     declared = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
     names = [name for name in declared if not name.startswith("_")]
     answers: dict[str, str] = {}
@@ -59,4 +59,6 @@ def main(folder: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

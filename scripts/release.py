@@ -2,19 +2,19 @@
 
     python scripts/release.py VERSION [--tested COMMIT]
 
-What must hold is checked first, and everything that does not is said at once:
+These conditions are checked first, and all that do not hold are reported at once:
 
     the work tree is clean, on main, with something under Unreleased in CHANGELOG.md; the version is newer than the last
-    a variable is removed or renamed, or a choice removed, in a major version only, and with a line in the CHANGELOG
-        that names it
-    each choice that was removed has a successor in `_retired` of cookiecutter.json, which is on offer
-    the tests are green, those of locks, figures and pages among them: `make lint test` runs now, unless COMMIT, which
-        CI has found green, is the last one
+    variables and choices are removed (or renamed) only in a major version, and with a line in the CHANGELOG that names
+        them
+    each removed choice has a successor in `_retired` of cookiecutter.json, which is on offer
+    the tests pass, including those of lock files, figures and pages: `make lint test` runs now, unless COMMIT, which
+        passed in CI, is the last commit
 
-Then the version goes into pyproject.toml, its heading with the date into CHANGELOG.md, and both into a commit. Setting
-the tag, and pushing both, is left to a person: the commands are printed.
+Then the version is written to pyproject.toml, its heading with the date to CHANGELOG.md, and both are committed. The
+commands that set the tag and push are printed, for a person to run.
 
-Exit status 0; 1 when something does not hold, nothing being touched; 2 on wrong use.
+Exit status 0; 1 if a condition does not hold, with nothing changed; 2 on wrong use.
 """
 
 import argparse
@@ -32,11 +32,11 @@ Declared = dict[str, Any]
 
 
 class RefusedError(Exception):
-    """The release can't be made: says why."""
+    """The release can't be made; the text says why."""
 
 
 def git(*arguments: str) -> str:
-    """Return what `git` prints; RefusedError, with git's reason, when it fails."""
+    """Return the output of `git`; RefusedError, with git's reason, when it fails."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RefusedError(f"git {arguments[0]}: {done.stderr.strip()}")
@@ -109,7 +109,7 @@ def unreleased(changelog: str) -> str:
 
 
 def problems(version: str, changelog: str, tested: str | None) -> list[str]:
-    """Return a line for each thing that does not hold, red tests aside."""
+    """Return a line for each condition that does not hold, except the tests."""
     found = []
     last, news, now = last_release(), unreleased(changelog), json.loads(Path("cookiecutter.json").read_text("utf-8"))
     if unclean := git("status", "--porcelain"):

@@ -29,7 +29,7 @@ rect { fill: #0d1117; stroke: #57606a } circle { fill: #57606a }
 
 
 class Step(NamedTuple):
-    """A command as it is typed, its folder, its answers; of what it shows, the first and the last lines stay."""
+    """A command, its folder, its answers, and how many lines of its output to keep from the start and the end."""
 
     command: str
     folder: str = ""
@@ -39,11 +39,11 @@ class Step(NamedTuple):
 
 
 class FailedError(Exception):
-    """A command did not end with 0; the text says what it showed."""
+    """A command failed; the text has its output."""
 
 
 def run(command: str, answers: Sequence[str], folder: Path, env: Mapping[str, str]) -> str:
-    """Run `command` in `folder` on a terminal, typing the next answer whenever it asks; return what was shown.
+    """Run `command` in `folder` on a terminal, typing the next answer whenever it asks; return its output.
 
     A question is a line that ends with a colon and a space. Raises FailedError when the command does not end with 0.
     """
@@ -70,7 +70,7 @@ def run(command: str, answers: Sequence[str], folder: Path, env: Mapping[str, st
 
 
 def plain(shown: str) -> str:
-    """Return what a terminal was told, without what is not text."""
+    """Return the output of a terminal without control sequences."""
     return CONTROL.sub("", STYLED.sub("", shown))
 
 
@@ -89,7 +89,7 @@ def record(step: Step, home: Path, env: Mapping[str, str]) -> list[str]:
 
 
 def styled(line: str) -> list[tuple[frozenset[int], str]]:
-    """Return the parts of a line, each with the codes of its style; what a carriage return was followed by counts."""
+    """Return the parts of a line, each with the codes of its style; text before a carriage return is dropped."""
     parts: list[tuple[frozenset[int], str]] = []
     codes: set[int] = set()
     pieces = STYLED.split(CONTROL.sub("", line.rpartition("\r")[2]))

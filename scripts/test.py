@@ -1,8 +1,8 @@
 """Run the test suite: `make test`, which calls `test.py [pytest options]`.
 
-The image tests use the Docker engine that answers. When none does, this brings up the project's own lab on a Debian
-machine with root (LAB=0: don't); elsewhere those tests skip and say so, unless REQUIRE_ENGINE=1 makes that a failure
-(.ci/run). With `-m quick` no test needs an engine, so none is looked for.
+The image tests use a running Docker engine. Without one, this brings up the project's own lab on a Debian machine with
+root (unless LAB=0); elsewhere those tests are skipped, or fail with REQUIRE_ENGINE=1 (.ci/run). With `-m quick` no test
+needs an engine.
 """
 
 import itertools

@@ -57,6 +57,8 @@ def test_platforms(bake: Bake, stub: str) -> None:
 
     assert built("") == ["team/x"]
     assert built("linux/arm64") == ["team/x --platform linux/arm64"]
+    audit = project.make("--dry-run", "audit", "PLATFORM=linux/amd64,linux/arm64", env=env).stdout
+    assert re.findall(r"audit.py (\S+)", audit) == ["sbom-linux-amd64.cdx.json", "sbom-linux-arm64.cdx.json"]
     assert built("linux/amd64,linux/arm/v7") == [
         "team/x:linux-amd64 --platform linux/amd64",
         "team/x:linux-arm-v7 --platform linux/arm/v7",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from attach import BILL, PROVENANCE
+from attach import PROVENANCE, SBOM
 from tests.ci.conftest import Registry
 from tests.ci.pipelines import HERE, MAIN, REQUEST, TAG, Event, Machine, Pipeline, commit, run_github, run_gitlab
 from tests.helpers.engine import Engine
@@ -168,8 +168,8 @@ def test_to_the_end(
     assert here.registry.digests(f"{here.name}/build-cache").keys() == {"latest"}
     # What is attached to that digest: the bill of materials among the artifacts, and where the image comes from.
     attached = here.registry.attached(here.name, digest)
-    assert attached.keys() == {BILL, PROVENANCE}
-    assert attached[BILL] == json.loads((done.artifacts / "sbom.cdx.json").read_text())
+    assert attached.keys() == {SBOM, PROVENANCE}
+    assert attached[SBOM] == json.loads((done.artifacts / "sbom.cdx.json").read_text())
     assert attached[PROVENANCE]["subject"] == [{"name": here.image, "digest": {"sha256": digest.split(":")[1]}}]
     sources = attached[PROVENANCE]["predicate"]["buildDefinition"]["resolvedDependencies"]
     assert sources[0]["digest"] == {"gitCommit": here.head}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from attach import BILL, PROVENANCE, AttachError, Repository
+from attach import PROVENANCE, SBOM, AttachError, Repository
 from tests.ci.conftest import MANIFESTS, Registry
 from tests.helpers.engine import Engine
 from tests.helpers.project import Bake, Project, Run, run
@@ -171,8 +171,8 @@ def test_what_is_known_of_the_image_is_attached(project: Project, image: str, re
     assert push(project, image, TAGS="v1.2.0", **env).returncode == 0
     (digest,) = set(pushed(registry, image).values())
     attached = registry.attached(image.removeprefix(f"{registry.address}/"), digest)
-    assert attached.keys() == {BILL, PROVENANCE}
-    assert attached[BILL] == bill
+    assert attached.keys() == {SBOM, PROVENANCE}
+    assert attached[SBOM] == bill
     predicate = attached[PROVENANCE]["predicate"]
     assert predicate["buildDefinition"]["externalParameters"] == {"revision": REVISION, "version": "1.2.0"}
     assert predicate["buildDefinition"]["resolvedDependencies"][0]["digest"] == {"gitCommit": REVISION}
@@ -277,10 +277,17 @@ def images(client: str, registry: Registry, project: Project, tmp_path: Path) ->
 
 
 def test_platforms_are_joined(project: Project, images: str, client: str, registry: Registry) -> None:
+    identity = {"name": "image", "value": project.read(".image-checked-linux-arm64").strip()}
+    project.write("sbom-linux-arm64.cdx.json", json.dumps({"metadata": {"properties": [identity]}}))
     done = push(project, images, PLATFORM=BOTH, DOCKER=client, TAGS="v1.2.0")
     assert done.returncode == 0, done.stderr
     own = [f"{REVISION}-linux-amd64", f"{REVISION}-linux-arm64"]
     assert order(done) == [*own, REVISION, "1.2.0", "latest"]
+    assert [line.split()[1] for line in done.stdout.splitlines() if line.startswith("attached")] == [
+        PROVENANCE,
+        PROVENANCE,
+        SBOM,
+    ]
     tags = pushed(registry, images)
     (digest,) = {tags[tag] for tag in (REVISION, "1.2.0", "latest")}
     assert done.stdout.endswith(f"{images}@{digest} is pushed as {REVISION}, 1.2.0, latest\n")

@@ -67,7 +67,7 @@ def test_a_new_version_becomes_a_change_request(ci: str, machine: Machine, templ
         done = on_gitlab(machine, project, SCHEDULE)
     assert done.status == 0, done.log
     message = run("git", "show", "--no-patch", "--format=%B", "template-update", cwd=tmp_path / "origin.git").stdout
-    assert message.startswith("Update from the template\n\n`make check` went well on this branch.\n")
+    assert message.startswith("Update from the template\n\n`make check` passed on this branch.\n")
     assert "    changed         README.md" in message
     if ci == "github":
         assert (tmp_path / "text").read_text().strip() == message.split("\n", 1)[1].strip()

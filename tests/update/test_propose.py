@@ -117,7 +117,7 @@ def test_what_is_new_becomes_a_request(service: Service) -> None:
     assert "Ask the platform team." in service.show(f"{BRANCH}:README.md")
     assert service.show(f"{BRANCH}^").splitlines()[0] == service.show("main").splitlines()[0]
     text = service.said()
-    assert text.startswith("`make check` went well on this branch.\n\ntemplate ")
+    assert text.startswith("`make check` passed on this branch.\n\ntemplate ")
     assert "\nNew in the template's CHANGELOG.md:\n\n## v4\n\n- No spicy flavour any more\n" in text
     assert "\n    changed         README.md" in text
     assert "Conflicts" not in text

@@ -1,9 +1,8 @@
-"""Attach to an image in a registry what is known of it: its bill of materials, and where it comes from.
+"""Attach SBOM and provenance to an image in a registry; push.py uses this.
 
-push.py does this. Each becomes an artifact whose `subject` is the image's digest, as OCI's distribution 1.1 has it:
-`oras discover`, say, lists it. A registry that keeps no such lists gets one under the tag sha256-<digest of the image>,
-as the same standard says. Nothing here is signed: it says what the pipeline knows to whoever trusts the registry;
-`make reproduce` proves it.
+Each becomes an artifact whose `subject` is the image's digest (OCI distribution 1.1), which `oras discover`, for
+example, lists. In a registry without the referrers API, the list is an index under the tag sha256-<digest>, as the same
+standard says. Nothing is signed: what is attached is as trustworthy as the registry; `make reproduce` proves it.
 """
 
 import base64
@@ -27,25 +26,25 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 EMPTY = "application/vnd.oci.empty.v1+json"
 PROVENANCE = "application/vnd.in-toto+json"
-BILL = "application/vnd.cyclonedx+json"
-# The one registry that is spoken to, and logged in at, under other names than in an image's.
+SBOM = "application/vnd.cyclonedx+json"
+# The one registry whose API and login have other names than the one in image names.
 HUB, HUB_HOST, HUB_LOGIN = "docker.io", "registry-1.docker.io", "https://index.docker.io/v1/"
 LABEL = "org.opencontainers.image."
 Descriptor = dict[str, Any]
 
 
 class AttachError(Exception):
-    """The registry did not take it; the text says what it said."""
+    """The registry refused; the text is what it answered."""
 
 
-def described(media_type: str, content: bytes, **more: object) -> Descriptor:
+def described(media_type: str, content: bytes) -> Descriptor:
     """Return the descriptor of `content`."""
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-    return {"mediaType": media_type, "digest": digest, "size": len(content), **more}
+    return {"mediaType": media_type, "digest": digest, "size": len(content)}
 
 
 def login(registry: str) -> str:
-    """Return what `docker login` or `podman login` keeps for a registry, as user:password; or nothing."""
+    """Return the login that `docker login` or `podman login` has stored for a registry, as user:password, if any."""
     registry = HUB_LOGIN if registry == HUB else registry
     podman = Path(os.environ.get("XDG_RUNTIME_DIR", "/nowhere"), "containers/auth.json")
     docker = Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"), "config.json")
@@ -64,7 +63,7 @@ def login(registry: str) -> str:
 
 @dataclass
 class Repository:
-    """A repository in a registry, spoken to as OCI's distribution specification says."""
+    """A repository in a registry, by the API of the OCI distribution specification."""
 
     registry: str
     name: str
@@ -72,7 +71,7 @@ class Repository:
 
     @property
     def url(self) -> str:
-        """Where it is; without TLS on this machine alone, as Docker does."""
+        """Its address: without TLS on this machine only, as for Docker."""
         is_local = re.fullmatch(r"(localhost|127\.[\d.]+|\[::1\])(:\d+)?", self.registry)
         host = HUB_HOST if self.registry == HUB else self.registry
         return f"{'http' if is_local else 'https'}://{host}/v2/{self.name}/"
@@ -98,7 +97,7 @@ class Repository:
         raise AttachError(f"{self.registry} refuses the login that it asked for")
 
     def authorize(self, challenge: str) -> None:
-        """Do what a registry asks for before it takes anything: send the login, or fetch a token for it."""
+        """Log in as the registry's `challenge` says: with the stored login, or with a token in exchange for it."""
         kept = login(self.registry)
         basic = f"Basic {base64.b64encode(kept.encode()).decode()}"
         if challenge.lower().startswith("basic"):
@@ -153,7 +152,7 @@ class Repository:
         return str(artifact["digest"])
 
     def list_by_tag(self, digest: str, artifact: Descriptor) -> None:
-        """Add an artifact to the list of those of the image `digest`, for a registry that keeps none itself."""
+        """Add an artifact to the index of those of the image `digest`, for a registry without the referrers API."""
         tag = digest.replace(":", "-")
         index: dict[str, Any] = {"schemaVersion": 2, "mediaType": INDEX, "manifests": []}
         try:
@@ -167,7 +166,7 @@ class Repository:
 
 
 def run_of_pipeline() -> str:
-    """Return the address of the run of the pipeline, or what says that there is none."""
+    """Return the address of the pipeline's run; `urn:by-hand` without one."""
     env = os.environ
     if "GITHUB_RUN_ID" in env:
         return f"{env['GITHUB_SERVER_URL']}/{env['GITHUB_REPOSITORY']}/actions/runs/{env['GITHUB_RUN_ID']}"
@@ -175,7 +174,7 @@ def run_of_pipeline() -> str:
 
 
 def provenance(name: str, digest: str, labels: dict[str, str]) -> bytes:
-    """Return where the image `digest` comes from, as in-toto and SLSA say it: what its labels and the pipeline know."""
+    """Return the provenance of the image `digest` (SLSA in an in-toto statement), from its labels and the pipeline."""
     given = {key.removeprefix(LABEL): value for key, value in labels.items() if key.startswith(LABEL) and value}
     sources: list[dict[str, Any]] = [
         {"uri": f"git+{given.get('source', 'urn:unknown')}", "digest": {"gitCommit": given.get("revision", "")}},

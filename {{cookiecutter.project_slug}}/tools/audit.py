@@ -1,23 +1,24 @@
-"""Look up the known vulnerabilities of what is in an image: `make audit`.
+"""Look up the known vulnerabilities of everything in an image: `make audit`.
 
-    python tools/audit.py BILL
+    python tools/audit.py SBOM
 
-BILL is the bill of materials that `make sbom` wrote. Python packages, the crates that wheels were built from, Debian
-packages (by their source package) and Python itself are looked up in the OSV service at OSV_URL, which gets their names
-and versions: the public one, or an internal one that answers `/v1/querybatch` and `/v1/vulns/ID` as it does
-(https://google.github.io/osv.dev/api/). Exceptions stand in pyproject.toml, each with its reason and its last day:
+SBOM is the file that `make sbom` wrote. Python packages, the crates that wheels were built from, Debian packages (by
+their source package) and Python itself are looked up in the OSV service at OSV_URL, which receives their names and
+versions: the public service, or an internal one with the same API, `/v1/querybatch` and `/v1/vulns/ID`
+(https://google.github.io/osv.dev/api/). Exceptions are in pyproject.toml, each with its reason and its last day:
 
     [tool.image-audit.except]
     CVE-2026-12345 = { reason = "the service parses no XML", until = 2026-12-31 }
 
-The table tells of each vulnerability
+The table lists each vulnerability as
 
-    FOUND       in which package, and what to do
-    EXCEPTED    it is there, and pyproject.toml says why that is all right for now
-    no fix yet  Debian or Python has none for this release so far, or it is a note: that a crate has no maintainer, say
+    FOUND       with its package, and what to do
+    EXCEPTED    with the reason in pyproject.toml
+    no fix yet  if Debian or Python has no fix for this release, or if it is only a note, such as "unmaintained"
 
-Exit status: 0 nothing is FOUND, 1 something is, 2 it can't be told. The service has to know an old vulnerability of
-each kind of package: one that knows nothing of a kind clears no package of it.
+Exit status: 0 nothing FOUND, 1 something FOUND, 2 no answer that can be trusted. The service must also report an old
+vulnerability of a known bad package of each kind: if it does not, it has no data of that kind, and its silence proves
+nothing.
 """
 
 import json
@@ -34,27 +35,29 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from urllib.error import HTTPError
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote
+
+from packaging.utils import canonicalize_name
 
 PATIENCE = 60.0  # seconds for an answer
 ATTEMPTS = 3
-BATCH = 1000  # packages that the service takes at once
-ROUNDS = 200  # more batches and pages than that no image needs
-# The number of a Debian release, by which the service knows it.
+BATCH = 1000  # packages that the service takes in one request
+ROUNDS = 200  # batches and pages, more than any image needs
+# Debian releases by number, as the service names them.
 DEBIAN = {"bookworm": 12, "trixie": 13, "forky": 14, "duke": 15}
-# A package of each kind, and a version with vulnerabilities that have been known for years.
+# For each kind a package and version whose vulnerabilities have been known for years.
 KNOWN_BAD = {
     "PyPI": ("jinja2", "2.4.1"),
     "crates.io": ("time", "0.1.43"),
     "Debian": ("xz-utils", "5.0.0-1"),
     "Bitnami": ("python", "3.6.0"),
 }
-# Kinds that nobody but their distributor can mend: what has no fix yet is said, and fails nothing.
+# Kinds that only their distributor can fix: what has no fix yet is listed, and fails nothing.
 ONLY_BY_UPDATE = ("Debian", "Bitnami")
 
 
 class Package(NamedTuple):
-    """A package as the service knows it."""
+    """A package under the service's name for it."""
 
     ecosystem: str
     name: str
@@ -62,23 +65,23 @@ class Package(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """The ecosystem without the number of a release."""
+        """The ecosystem without the number of its release."""
         return self.ecosystem.partition(":")[0]
 
 
 class Finding(NamedTuple):
-    """A vulnerability of a package: all names that it has, what it is, where it is fixed; and whether it is a note."""
+    """A vulnerability of a package."""
 
     package: Package
-    names: frozenset[str]
-    label: str
+    names: frozenset[str]  # its id and all aliases
+    label: str  # its CVE number, or else its id
     summary: str
-    fixed: str
-    is_note: bool
+    fixed: str  # the versions that fix it
+    is_note: bool  # listed, but no failure
 
 
 class Reason(NamedTuple):
-    """Why a vulnerability may be there, and until when."""
+    """Why a vulnerability is accepted, and until when."""
 
     reason: str
     until: date
@@ -90,19 +93,14 @@ def impossible(reason: str) -> NoReturn:
     sys.exit(2)
 
 
-def normal(name: str) -> str:
-    """Return the normal form of a Python package's name (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def identified(purl: str) -> Package | None:
-    """Return the package that a package URL of the bill means to the service; None when it knows no such kind."""
+    """Return the package that a package URL stands for; None if the service does not know its kind."""
     form = re.match(r"pkg:(pypi|cargo|generic/python|deb/debian)(?:/([^@]+))?@([^?#]+)", purl)
     if not form:
         return None
     kind, name, version = form[1], unquote(form[2] or "python"), unquote(form[3])
     if kind == "pypi":
-        return Package("PyPI", normal(name), version)
+        return Package("PyPI", canonicalize_name(name), version)
     if kind == "cargo":
         return Package("crates.io", name, version)
     if kind == "generic/python":
@@ -115,27 +113,30 @@ def identified(purl: str) -> Package | None:
     return Package(f"Debian:{DEBIAN[codename]}", source, source_version or version)
 
 
-def read(bill: dict[str, Any]) -> tuple[dict[Package, set[str]], list[str]]:
-    """Return the packages of a bill, each with the names of what brings it along; and what is not asked for."""
-    names = {part["bom-ref"]: part["name"] for part in bill["components"]}
-    brought_by: dict[str, set[str]] = {}
-    for entry in bill.get("dependencies", []):
+def read(sbom: dict[str, Any]) -> tuple[dict[Package, set[str]], list[str]]:
+    """Return the packages of an SBOM, each with the names of those that need it; and the components left out."""
+    names = {part["bom-ref"]: part["name"] for part in sbom["components"]}
+    needed_by: dict[str, set[str]] = {}
+    for entry in sbom.get("dependencies", []):
         for ref in entry.get("dependsOn", []):
             if entry["ref"] in names:
-                brought_by.setdefault(ref, set()).add(names[entry["ref"]])
+                needed_by.setdefault(ref, set()).add(names[entry["ref"]])
     packages: dict[Package, set[str]] = {}
-    unasked = []
-    for part in bill["components"]:
+    left_out = []
+    for part in sbom["components"]:
         if package := identified(part.get("purl", "")):
-            packages.setdefault(package, set()).update(brought_by.get(part["bom-ref"], ()))
+            packages.setdefault(package, set()).update(needed_by.get(part["bom-ref"], ()))
         else:
-            unasked.append(part.get("purl", part["name"]))
-    return packages, unasked
+            left_out.append(part.get("purl", part["name"]))
+    return packages, left_out
 
 
 def exceptions() -> dict[str, Reason]:
-    """Return the exceptions of pyproject.toml."""
-    tool = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8")).get("tool", {})
+    """Return the exceptions in pyproject.toml."""
+    try:
+        tool = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8")).get("tool", {})
+    except (OSError, ValueError) as error:
+        impossible(f"pyproject.toml can't be read: {error}")
     found = {}
     for name, given in tool.get("image-audit", {}).get("except", {}).items():
         try:
@@ -152,7 +153,7 @@ def exceptions() -> dict[str, Reason]:
 
 
 def fetch(request: urllib.request.Request) -> bytes:
-    """Return the answer to `request`, if it comes in time as a whole."""
+    """Return the answer to `request`; TimeoutError if it is not complete in time."""
     end = time.monotonic() + PATIENCE
     content = b""
     with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310 - main() has looked at the scheme
@@ -164,7 +165,7 @@ def fetch(request: urllib.request.Request) -> bytes:
 
 
 def ask(url: str, body: object = None) -> dict[str, Any]:
-    """Return the JSON object with which the service answers; end when it does not."""
+    """Return the JSON object that the service answers; end if it answers nothing of the kind."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310 - as above
     trouble = ""
@@ -177,9 +178,9 @@ def ask(url: str, body: object = None) -> dict[str, Any]:
             trouble = str(error)
             if error.code < 500 and error.code != 429:
                 break
-        except ValueError:
+        except (json.JSONDecodeError, UnicodeDecodeError):
             trouble = "the answer is no JSON"
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, ValueError) as error:
             trouble = str(error) or type(error).__name__
         else:
             if isinstance(answer, dict):
@@ -189,7 +190,7 @@ def ask(url: str, body: object = None) -> dict[str, Any]:
 
 
 def ids(service: str, packages: Iterable[Package]) -> dict[Package, set[str]]:
-    """Return the ids of the vulnerabilities that the service knows of each package, from all pages."""
+    """Return the ids of the vulnerabilities of each package, from all pages of the service's answer."""
     found: dict[Package, set[str]] = {package: set() for package in packages}
     waiting = [(package, "") for package in found]
     for _ in range(ROUNDS):
@@ -215,7 +216,7 @@ def ids(service: str, packages: Iterable[Package]) -> dict[Package, set[str]]:
 
 
 def refuse_ignorance(found: dict[Package, set[str]], known: Iterable[Package]) -> None:
-    """End when the service found nothing in a package that is known to be bad."""
+    """End if the service found nothing for one of the packages that are known to be bad."""
     for package in known:
         if not found[package]:
             impossible(
@@ -225,7 +226,7 @@ def refuse_ignorance(found: dict[Package, set[str]], known: Iterable[Package]) -
 
 
 def findings(record: dict[str, Any], package: Package) -> Iterator[Finding]:
-    """Yield what a record of the service says of `package`; nothing when it was withdrawn."""
+    """Yield what a record of the service says about `package`; nothing if it was withdrawn."""
     if record.get("withdrawn"):
         return
     names = {record["id"], *record.get("aliases", ()), *record.get("upstream", ())}
@@ -253,11 +254,12 @@ def findings(record: dict[str, Any], package: Package) -> Iterator[Finding]:
 def says(part: dict[str, Any], package: Package) -> bool:
     """Tell whether a part of a record is about `package`."""
     about = part.get("package") or {}
-    return about.get("ecosystem") == package.ecosystem and normal(about["name"]) == normal(package.name)
+    same_name = canonicalize_name(about.get("name", "")) == canonicalize_name(package.name)
+    return about.get("ecosystem") == package.ecosystem and same_name
 
 
 def look_up(service: str, packages: Iterable[Package]) -> list[Finding]:
-    """Return the vulnerabilities that the service knows of `packages`, one for each name that they are known by."""
+    """Return the vulnerabilities of `packages`; records of the same vulnerability are one."""
     wanted = set(packages)
     bad = {Package(package.ecosystem, *KNOWN_BAD[package.kind]) for package in wanted}
     known = ids(service, sorted(wanted | bad))
@@ -285,19 +287,19 @@ def look_up(service: str, packages: Iterable[Package]) -> list[Finding]:
     return list(found.values())
 
 
-def remedy(finding: Finding, brought_by: set[str]) -> str:
+def remedy(finding: Finding, needed_by: set[str]) -> str:
     """Return what to do about a vulnerability."""
     package = finding.package
     where = f"fixed in {finding.fixed}; " if finding.fixed else "no fixed version is known; "
     if package.kind == "PyPI":
         return f"{where}.tools/bin/poetry update --lock {package.name}"
     if package.kind == "crates.io":
-        return f"{where}a newer version of {', '.join(sorted(brought_by)) or 'the wheel'}, which was built from it"
+        return f"{where}a newer version of {', '.join(sorted(needed_by)) or 'the wheel'}, which was built from it"
     return f"{where}build on the newest base image: make image BUILD_FLAGS=--pull"
 
 
 def report(found: list[Finding], packages: dict[Package, set[str]], excepted: dict[str, Reason]) -> int:
-    """Print the table; return how many vulnerabilities stand against the image."""
+    """Print the table; return how many vulnerabilities are FOUND."""
     today = date.today()
     against = 0
     used = set()
@@ -324,25 +326,25 @@ def report(found: list[Finding], packages: dict[Package, set[str]], excepted: di
     return against
 
 
-def main(bill: Path, service: str) -> int:
-    """Audit what `bill` lists against the service; return 1 if something is found, else 0."""
-    if urlsplit(service).scheme not in ("http", "https"):
-        impossible(f"OSV_URL is {service!r}; wanted: https://...")
+def main(sbom: Path, service: str) -> int:
+    """Look up everything in the file `sbom` in the service; return 1 if something is found, else 0."""
+    if not service.startswith(("http://", "https://")):
+        impossible(f"OSV_URL is {service!r}; wanted: an address such as https://osv.example.com")
     excepted = exceptions()
     try:
-        packages, unasked = read(json.loads(bill.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError) as error:
-        impossible(f"{bill} can't be read: {error!r}")
+        packages, left_out = read(json.loads(sbom.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        impossible(f"{sbom} can't be read ({error!r}): `make sbom` writes it")
     if not packages:
-        impossible(f"{bill} names no package")
+        impossible(f"{sbom} names no package")
     against = report(look_up(service.rstrip("/"), packages), packages, excepted)
-    if unasked:
-        print(f"Not looked up, as the service knows no such kind: {', '.join(sorted(unasked))}")
+    if left_out:
+        print(f"Not looked up, as the service knows no such kind: {', '.join(sorted(left_out))}")
     print(f"{service}: {len(packages)} packages looked up, {against} vulnerabilities found")
     return 1 if against else 0
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    sys.exit(main(Path(sys.argv[1]), os.environ["OSV_URL"]))
+        impossible("give one file, as in: python tools/audit.py sbom.cdx.json")
+    sys.exit(main(Path(sys.argv[1]), os.environ.get("OSV_URL", "")))

@@ -1,13 +1,13 @@
 #!/bin/sh
-# A shell for make, in a container of the base image, which has the project's Python: `make check CONTAINER=1`.
+# make's shell in a container of the base image, which has the project's Python: `make check CONTAINER=1`.
 #
 #   BASE=IMAGE tools/container.sh -c COMMAND
 #
-# The checkout has the same path in there. From the environment: DOCKER, RUN_FLAGS (more options for `docker run`), and what
-# tools/build/mirror.py reads; the credentials are those of pip and uv. Exit status: the command's; 125 without a container.
+# The checkout has the same path inside. From the environment: DOCKER, RUN_FLAGS (more options for `docker run`), and what
+# tools/build/mirror.py reads; ~/.netrc is mounted. Exit status: the command's; 125 if no container starts.
 set -eu
 
-# The owner of the checkout, as the container sees it: root when the engine is one of a user's own.
+# Run as the owner of the checkout as the container sees it, which is root with a rootless engine.
 # shellcheck disable=SC2016
 set -- sh -c 'exec setpriv --reuid="$(stat -c %u .)" --regid="$(stat -c %g .)" --clear-groups sh "$@"' sh "$@"
 set -- "$BASE" "$@"
@@ -17,7 +17,7 @@ done
 netrc=${NETRC:-$HOME/.netrc}
 if [ -f "$netrc" ]; then set -- --volume "$netrc:/run/secrets/netrc:ro" "$@"; fi
 
-# The network of this machine, which reaches what the index is reached by; and SELinux would deny the checkout.
+# The network of this machine, so that the index is reached as from here; without SELinux, which would deny the checkout.
 # shellcheck disable=SC2086
 exec ${DOCKER:-docker} run --rm --init --network host --security-opt label=disable ${RUN_FLAGS:-} --env HOME=/tmp \
     --volume "$PWD:$PWD" --workdir "$PWD" "$@"

@@ -1,9 +1,9 @@
-"""Print the digest that an image has in its registry: `make image` builds on this very image.
+"""Print the digest of an image in its registry: `make image` builds on exactly this base image.
 
     python tools/digest.py NAME
 
-Prints nothing when the registry does not tell within 10 s, behind a firewall for instance: then the engine takes the
-image that it has. The environment's DOCKER names the program to ask with.
+Prints nothing if the registry does not answer within 10 s, for example behind a firewall: the engine then uses the
+image that it has. DOCKER in the environment names the engine's program.
 """
 
 import json
@@ -17,7 +17,7 @@ SECONDS = 10
 def digest(name: str) -> str:
     """Return the digest of the image `name` in its registry, or ""."""
     docker = os.environ.get("DOCKER") or "docker"
-    # Asked for the digest alone, buildx prints a page of text of an image for one platform.
+    # Asked for the digest alone, buildx prints a whole table if the image is for one platform only.
     command = [docker, "buildx", "imagetools", "inspect", "--format", "{{json .Manifest}}", name]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)  # noqa: S603
@@ -27,4 +27,6 @@ def digest(name: str) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     print(digest(sys.argv[1]))

@@ -1,10 +1,10 @@
 """Show what a build of this project would use, how fast it answers, and what to change: `make doctor`.
 
-Reads the settings as the build does (tools/build/mirror.py); needs nothing but Python, so it works before
-`make install`. The environment counts as for `make`: PYPI_MIRROR, DEBIAN_MIRROR, MIRROR_FALLBACK, REGISTRY,
-DEBIAN_SUITE, and DOCKER for the program that builds.
+It reads the settings as the build does (tools/build/mirror.py), including those in the environment: PYPI_MIRROR,
+DEBIAN_MIRROR, MIRROR_FALLBACK, REGISTRY, DEBIAN_SUITE, and DOCKER for the engine's program. It needs only Python, so it
+works before `make install`. Each time is that of one request.
 
-Exit status: 0 when the image build could work, 1 when it could not. Times are seconds, of one request each.
+Exit status: 0 if an image build can work, 1 if it can't.
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ from urllib.parse import urljoin
 from build import mirror
 
 ROOT = Path(__file__).resolve().parent.parent
-# What the sources are tried with: every build downloads it.
+# The package to test an index with, since every build downloads it.
 SAMPLE = "poetry"
 WHEEL_SECONDS = 30
 
 
 class Timing(NamedTuple):
-    """How one source answered: seconds for a page and a file (0: none was asked for); `why` not, or empty."""
+    """How one source answered."""
 
     source: str
-    page: float = 0
-    file: float = 0
-    why: str = ""
+    page: float = 0  # seconds
+    file: float = 0  # seconds; 0 if no file was requested
+    why: str = ""  # why it failed, if it did
 
 
 class Report:
-    """What was found: the table so far, and the problems with what to do about each."""
+    """The report: prints the table row by row, and keeps the problems for the end."""
 
     def __init__(self) -> None:
-        """Start with nothing found."""
+        """Start without problems."""
         self.fatal = False
         self.problems: list[str] = []
 
     def row(self, name: str, *columns: str) -> None:
-        """Print one line of the table."""
+        """Print a row of the table."""
         print(f"  {name:<12} {'  '.join(columns)}".rstrip())
 
     def problem(self, text: str, *, fatal: bool) -> None:
-        """Remember a problem; `fatal` when the build can't work with it."""
+        """Note a problem and what to do about it; a `fatal` one stops a build."""
         self.problems.append(f"{'PROBLEM' if fatal else 'note'}: {text}")
         self.fatal |= fatal
 
 
 def printed(*command: str) -> str:
-    """Return what `command` prints, stripped; empty when it fails or does not exist."""
+    """Return the output of `command`, stripped; nothing if it fails or does not exist."""
     try:
         done = subprocess.run(  # noqa: S603 - commands of this file
             command,
@@ -73,18 +73,18 @@ def printed(*command: str) -> str:
 
 
 def argument(name: str) -> str:
-    """Return a build argument: from the environment, else the Dockerfile's default."""
+    """Return a build argument from the environment, or else its default in the Dockerfile."""
     found = re.search(rf"^ARG {name}=(\S+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     return os.environ.get(name) or (found[1] if found else "")
 
 
 def base_image() -> str:
-    """Return the name of the image that is shipped upon."""
+    """Return the name of the base image."""
     return f"{argument('REGISTRY')}/python:{argument('PYTHON_VERSION')}-slim-{argument('DEBIAN_SUITE')}"
 
 
 def tools(report: Report) -> None:
-    """Show what is installed on this machine, and in which version."""
+    """Show the installed tools and their versions."""
     report.row("Python", platform.python_version(), sys.executable)
     for name in ("uv", "poetry"):
         pinned = re.search(
@@ -98,7 +98,7 @@ def tools(report: Report) -> None:
 
 
 def engine(report: Report, docker: str) -> None:
-    """Show whether the program `docker` (or podman) answers, and whether the base image can be had."""
+    """Show whether the engine's program `docker` (or podman) answers, and whether there is a base image."""
     podman = Path(docker).name == "podman"
     name, needed = ("podman", (5, 4)) if podman else ("docker", (23, 0))
     told = json.loads(printed(docker, "version", "--format", "{{json .}}") or "{}")
@@ -129,21 +129,24 @@ def engine(report: Report, docker: str) -> None:
 
 
 def lock(report: Report) -> None:
-    """Show whether the lock is there and fits."""
+    """Show whether poetry.lock exists and fits pyproject.toml."""
     poetry = ROOT / ".tools/bin/poetry"
+    fits = False
     if not (ROOT / "poetry.lock").is_file():
         state = "MISSING"
     elif not poetry.exists():
-        state = "not checked before 'make install'"
+        state, fits = "not checked before 'make install'", True
+    elif printed(str(poetry), "check", "--lock"):
+        state, fits = "fits pyproject.toml", True
     else:
-        state = "fits pyproject.toml" if printed(str(poetry), "check", "--lock") else "DOES NOT FIT pyproject.toml"
+        state = "DOES NOT FIT pyproject.toml"
     report.row("poetry.lock", state)
-    if state.isupper() or "NOT FIT" in state:
+    if not fits:
         report.problem("the build stops at poetry.lock: run 'make lock' and commit the file", fatal=True)
 
 
 def file_url(page: str, body: bytes, prefix: str) -> str:
-    """Return the address of the first wheel on an index page whose name begins with `prefix`, or ""."""
+    """Return the address of the first wheel on an index page whose name starts with `prefix`; nothing if none does."""
     for link in mirror.links(body):
         name = mirror.file_name(link)
         if name.startswith(prefix) and name.endswith(".whl"):
@@ -184,7 +187,7 @@ def time_archive(url: str, env: dict[str, str]) -> Timing:
 
 
 def compare(report: Report, what: str, switch: str, timings: list[Timing], *, needed: bool) -> None:
-    """Show how the sources answered, the mirror first, and say what to change."""
+    """Show how the sources answered, the mirror first, and note what to change."""
     for timing in timings:
         file = f"wheel {timing.file:6.2f} s" if timing.file else ""
         report.row("", f"page {timing.page:6.2f} s" if not timing.why else "FAILS", file, timing.source)
@@ -200,12 +203,12 @@ def compare(report: Report, what: str, switch: str, timings: list[Timing], *, ne
         )
     elif reasons:
         report.problem(f"{what}: {reasons}. Builds use what is left; to leave it out: {switch}=", fatal=False)
-    elif len(good) > 1 and sum(good[0][1:3]) > sum(good[1][1:3]):
+    elif len(good) > 1 and good[0].page + good[0].file > good[1].page + good[1].file:
         report.problem(f"{what}: upstream is faster from here than the mirror; to leave it out: {switch}=", fatal=False)
 
 
 def sources(report: Report, docker: str) -> None:
-    """Show which package index and which Debian archive would be used, why, and how they answer."""
+    """Show which package index and which Debian archive a build would use, why, and how they answer."""
     env = dict(os.environ)
     pypi, debian, fallback = mirror.pypi(env), mirror.debian(env), mirror.fallback(env)
     then = "upstream when it fails" if fallback else "and nothing else: MIRROR_FALLBACK=0"
@@ -231,7 +234,7 @@ def sources(report: Report, docker: str) -> None:
 
 
 def archive_of_base(docker: str) -> str:
-    """Return the Debian archive that the base image names; empty if the image is not on this machine."""
+    """Return the Debian archive that the base image names; nothing if the image is not on this machine."""
     if not printed(docker, "image", "inspect", base_image()):
         return ""
     listed = printed(
@@ -251,7 +254,7 @@ def main() -> int:
         sources(report, docker)
     except mirror.SettingError as error:
         report.problem(str(error), fatal=True)
-    print(*(["", *report.problems] if report.problems else ["", "no problem found"]), sep="\n")
+    print("", *(report.problems or ["no problem found"]), sep="\n")
     return int(report.fatal)
 
 

@@ -2,8 +2,8 @@
 
     python -P tools/poetry_anywhere.py COMMAND ...
 
-Poetry refuses to lock for a Python that it can't find, though locking runs none: it gets the one that this runs on.
-(-P: Poetry has a package named build, and so has this folder.) Exit status: Poetry's.
+Poetry refuses to lock without the project's Python, although locking does not run it. Here it uses the Python that it
+runs on itself. (-P: both Poetry's dependencies and this folder have a package named `build`.) Exit status: Poetry's.
 """
 
 import sys

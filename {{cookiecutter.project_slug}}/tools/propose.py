@@ -1,17 +1,18 @@
-"""Propose what is new in the template, as a change request: what the scheduled job of CI runs.
+"""Propose the template's new version as a change request: the scheduled job of CI.
 
-    python tools/propose.py prepare     update the project on the branch template-update, lock again if need be, run
-                                        the checks, and write all of it to template-update.bundle; no file when there
-                                        is nothing new, or when pyproject.toml switches it off:
+    python tools/propose.py prepare     update the project on the branch template-update, lock again if necessary, run
+                                        the checks, and write the branch to template-update.bundle; write no file if
+                                        nothing is new, or if pyproject.toml says
                                             [tool.template-update]
                                             schedule = false
-    python tools/propose.py push        push the branch in that file, and open its request or renew its text
+    python tools/propose.py push        push the branch in that file, and open its request or update its text
 
-They are two since the first one runs what others have written, hooks and checks, and needs no right to write. It needs
-a Python that has cookiecutter (`make` uses .tools/cookiecutter); the second one any, and on GitHub `gh` with a token.
-A branch that is as it would be made now stays, and one that people have committed to is left to them.
+There are two steps since the first runs other people's code, hooks and checks, and must not have the right to push. It
+needs a Python that has cookiecutter (`make` uses .tools/cookiecutter); the second needs nothing but, on GitHub, `gh`
+with a token. A branch that is up to date stays as it is; one that a person has committed to is left alone.
 
-Exit status 0, with conflicts and red checks, too: the request tells of them. 2 when it is not possible, and why.
+Exit status 0, even with conflicts or failed checks, which the request reports; 2, with the reason, if no update is
+possible.
 """
 
 import argparse
@@ -23,89 +24,90 @@ import tomllib
 from pathlib import Path
 
 import update
+from merge import PYPROJECT, GitError, git
+from update import Refused
 
 BRANCH = "template-update"
 BUNDLE = f"{BRANCH}.bundle"
-# Tells our commits from those of people, who may have continued on the branch.
+# Marks our commits: a person may have committed to the branch since.
 EMAIL = "template-update@localhost"
 ENVIRONMENT = {
     "GIT_AUTHOR_NAME": "Template update",
     "GIT_AUTHOR_EMAIL": EMAIL,
     "GIT_COMMITTER_NAME": "Template update",
     "GIT_COMMITTER_EMAIL": EMAIL,
-    # A repository that asks for a password is no place to wait for somebody.
+    # Fail rather than wait for a password that nobody enters.
     "GIT_TERMINAL_PROMPT": "0",
 }
-# GitHub takes 65536 characters.
-LONGEST = 60_000
-LAST_LINES = 40
+LONGEST = 60_000  # characters of a request's text; GitHub's limit is 65536
+LAST_LINES = 40  # of failed checks
 
 
 class TakenError(Exception):
-    """The branch has commits of people."""
+    """A person has committed to the branch."""
 
 
 def wanted(folder: Path) -> bool:
-    """Tell whether pyproject.toml leaves the schedule on; that it can't be read is no reason to be off."""
+    """Tell whether pyproject.toml leaves the schedule on, as it does if it can't be read."""
     try:
-        settings = tomllib.loads((folder / update.PYPROJECT).read_text(encoding="utf-8"))
+        settings = tomllib.loads((folder / PYPROJECT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return True
     return settings.get("tool", {}).get("template-update", {}).get("schedule") is not False
 
 
 def checks(folder: Path) -> str:
-    """Lock again if need be, run the checks, and return what came of it, in Markdown."""
+    """Lock again if necessary, run the checks, and return the result in Markdown."""
     command = ["make", "--no-print-directory", "after-update"]
     done = subprocess.run(  # noqa: S603
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
     print(done.stdout, flush=True)
     if done.returncode == 0:
-        return "`make check` went well on this branch."
+        return "`make check` passed on this branch."
     lines = update.indented(done.stdout.splitlines()[-LAST_LINES:])
     return "\n".join(["**`make check` failed on this branch.** Its last lines:", "", *lines])
 
 
 def prepare(folder: Path) -> str:
-    """Make the branch and write it to the bundle; return what was done. Raises Refused when there can be no update."""
+    """Make the branch and write it to the bundle; return what was done. Raises Refused if no update is possible."""
     if not wanted(folder):
-        return f"switched off in {update.PYPROJECT}"
-    outcome = update.bring_up_to_date(folder, update.Options(branch=BRANCH))
+        return f"switched off in {PYPROJECT}"
+    outcome = update.bring_up_to_date(folder, branch=BRANCH)
     if outcome.status == 2:
-        raise update.Refused(outcome.why)
+        raise Refused(outcome.why)
     if not outcome.text:
         return outcome.why
-    update.git(folder, "switch", "--quiet", BRANCH)
+    git(folder, "switch", "--quiet", BRANCH)
     result = checks(folder) if not outcome.conflicts else "`make check` was not run: resolve the conflicts first."
-    title, text = update.git(folder, "show", "--no-patch", "--format=%B", BRANCH).split("\n", 1)
+    title, text = git(folder, "show", "--no-patch", "--format=%B", BRANCH).split("\n", 1)
     amend = ("commit", "--quiet", "--amend", "--no-verify", "--cleanup=verbatim", "--all", "--file=-")
-    update.git(folder, *amend, stdin=f"{title}\n\n{result}\n{text}")
-    update.git(folder, "bundle", "create", "--quiet", BUNDLE, f"{BRANCH}^..{BRANCH}")
+    git(folder, *amend, stdin=f"{title}\n\n{result}\n{text}")
+    git(folder, "bundle", "create", "--quiet", BUNDLE, f"{BRANCH}^..{BRANCH}")
     return f"{outcome.why}; {BUNDLE} holds it"
 
 
 def publish(clone: Path, commit: str, remote: str = "origin", *options: str) -> str:
-    """Push `commit` as the branch, with `options` of push, and return the branch's tip.
+    """Push `commit` as the branch, with `options` for `git push`, and return the branch's tip.
 
-    A tip with the same content on the same commit stays. Raises TakenError when people have committed to the branch.
+    A tip with the same content and the same parent stays. Raises TakenError if a person has committed to the branch.
     """
-    known = update.git(clone, "ls-remote", remote, f"refs/heads/{BRANCH}").split()
+    known = git(clone, "ls-remote", remote, f"refs/heads/{BRANCH}").split()
     tip = known[0] if known else ""
     if tip:
-        update.git(clone, "fetch", "--quiet", "--depth=2", remote, f"refs/heads/{BRANCH}")
-        tree, parents, committer = update.git(clone, "show", "--no-patch", "--format=%T%n%P%n%ce", tip).splitlines()
+        git(clone, "fetch", "--quiet", "--depth=2", remote, f"refs/heads/{BRANCH}")
+        tree, parents, committer = git(clone, "show", "--no-patch", "--format=%T%n%P%n%ce", tip).splitlines()
         if committer != EMAIL:
             raise TakenError(f"the branch {BRANCH} has commits of people: merge or delete it first")
-        if [tree, parents] == update.git(clone, "show", "--no-patch", "--format=%T%n%P", commit).splitlines():
+        if [tree, parents] == git(clone, "show", "--no-patch", "--format=%T%n%P", commit).splitlines():
             return tip
     lease = f"--force-with-lease=refs/heads/{BRANCH}:{tip}"
-    update.git(clone, "push", "--quiet", *options, lease, remote, f"{commit}:refs/heads/{BRANCH}")
-    return update.git(clone, "rev-parse", commit).strip()
+    git(clone, "push", "--quiet", *options, lease, remote, f"{commit}:refs/heads/{BRANCH}")
+    return git(clone, "rev-parse", commit).strip()
 
 
 def gh(folder: Path, *arguments: str, stdin: str = "") -> str:
-    """Return what GitHub's `gh` prints; GitError when it fails."""
+    """Return the output of GitHub's `gh`; GitError when it fails."""
     try:
         done = subprocess.run(  # noqa: S603
             ["gh", *arguments],  # noqa: S607
@@ -116,14 +118,14 @@ def gh(folder: Path, *arguments: str, stdin: str = "") -> str:
             check=False,
         )
     except OSError as error:
-        raise update.GitError(f"gh can't be run: {error}") from None
+        raise GitError(f"gh can't be run: {error}") from None
     if done.returncode:
-        raise update.GitError(f"gh {' '.join(arguments[:2])}: {done.stderr.strip()}")
+        raise GitError(f"gh {' '.join(arguments[:2])}: {done.stderr.strip()}")
     return done.stdout
 
 
 def propose_on_github(folder: Path, commit: str, title: str, text: str) -> str:
-    """Push, then open a pull request, or renew the text of the open one. What people have closed stays closed."""
+    """Push, then open a pull request or update the open one. A closed one for the same commit is not opened again."""
     gh(folder, "auth", "setup-git")
     tip = publish(folder, commit)
     asked = ("pr", "list", "--head", BRANCH, "--state", "all", "--json", "number,state,headRefOid")
@@ -140,13 +142,13 @@ def propose_on_github(folder: Path, commit: str, title: str, text: str) -> str:
 
 
 def propose_on_gitlab(folder: Path, commit: str, title: str, text: str) -> str:
-    """Push with what makes GitLab open a merge request, or renew the text of the open one."""
+    """Push with the options that make GitLab open a merge request, or update the text of the open one."""
     request = {
         "create": "",
         "target": os.environ["CI_COMMIT_REF_NAME"],
         "remove_source_branch": "",
         "title": title,
-        # An option is one line; GitLab makes new lines of these.
+        # A push option is one line; GitLab turns these into line breaks.
         "description": text.replace("\n", "\\n"),
     }
     options = [f"--push-option=merge_request.{name}{value and f'={value}'}" for name, value in request.items()]
@@ -155,12 +157,12 @@ def propose_on_gitlab(folder: Path, commit: str, title: str, text: str) -> str:
 
 
 def push(folder: Path) -> str:
-    """Push the branch in the bundle, and open or renew its request; return what was done."""
+    """Push the branch in the bundle, and open or update its request; return what was done."""
     if not (folder / BUNDLE).exists():
         return "nothing to propose"
-    update.git(folder, "fetch", "--quiet", BUNDLE, f"refs/heads/{BRANCH}")
-    commit = update.git(folder, "rev-parse", "FETCH_HEAD").strip()
-    title, text = update.git(folder, "show", "--no-patch", "--format=%B", commit).split("\n", 1)
+    git(folder, "fetch", "--quiet", BUNDLE, f"refs/heads/{BRANCH}")
+    commit = git(folder, "rev-parse", "FETCH_HEAD").strip()
+    title, text = git(folder, "show", "--no-patch", "--format=%B", commit).split("\n", 1)
     propose = propose_on_gitlab if os.environ.get("GITLAB_CI") else propose_on_github
     try:
         return propose(folder, commit, title, text.strip()[:LONGEST])
@@ -169,14 +171,14 @@ def push(folder: Path) -> str:
 
 
 def main() -> int:
-    """Do one of the two steps in this folder; return the exit status."""
-    parser = argparse.ArgumentParser(description="Propose what is new in the template, as a change request.")
+    """Run one of the two steps in this folder; return the exit status."""
+    parser = argparse.ArgumentParser(description="Propose the template's new version as a change request.")
     parser.add_argument("step", choices=["prepare", "push"])
     step = {"prepare": prepare, "push": push}[parser.parse_args().step]
     os.environ.update(ENVIRONMENT)
     try:
         print(f"propose: {step(Path.cwd())}")
-    except (update.Refused, update.GitError) as error:
+    except (Refused, GitError) as error:
         print(f"propose: exit status 2: {error}", file=sys.stderr)
         return 2
     return 0

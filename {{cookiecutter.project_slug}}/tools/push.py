@@ -1,23 +1,23 @@
-"""Push the image that kept its contract to its registry: `make push IMAGE=registry.example.com/team/service`.
+"""Push the image that passed its contract to its registry: `make push IMAGE=registry.example.com/team/service`.
 
     python tools/push.py CHECKED IMAGE
 
-CHECKED is the file in which `make check-image` left the id of the image that held. IMAGE is the name that the image was
-built and checked under: registry and repository, no tag. From the environment:
+CHECKED is the file in which `make check-image` recorded the id of the image that passed. IMAGE is the name under which
+the image was built and checked: registry and repository, without a tag. From the environment:
 
-    TAGS        names of branches and version tags, separated by spaces; the branch that is checked out, if it isn't set
-    PLATFORM    several, as linux/amd64,linux/arm64: the images IMAGE:linux-amd64 and so on become one of all platforms
-    UNCHECKED   1: push without asking whether the image was checked
-    ATTACH      0: attach nothing, for a registry that takes images alone
+    TAGS        names of branches and version tags, separated by spaces (default: the current branch)
+    PLATFORM    several platforms, such as linux/amd64,linux/arm64: IMAGE:linux-amd64 and so on become one index
+    UNCHECKED   1: push even if the image was not checked
+    ATTACH      0: attach nothing, for a registry that accepts only images
     DOCKER      the engine's program: docker (default) or podman
 
-The image is pushed by its id: first under its revision (a label of its own), then under each name of TAGS, in which a
-character that a tag can't have becomes a hyphen. v1.2.3 or 1.2.3 in TAGS makes a release: it must be the version that
-the image has (a label, too), and becomes the tag 1.2.3 and, last of all, `latest`; a pre-release does not become
-`latest`. Of several platforms, each image is pushed under the first tag and its platform; then they are joined under
-each tag, for the engine that pulls it to choose. All tags get one digest, which is printed. After the first tag,
-provenance, and sbom.cdx.json if it is of this image, are attached to the digest (of several platforms, to each one's:
-attach.py). Exit status 1, with the reason and what was pushed until then, when a step fails.
+The image is pushed by its id: first under its revision (from its label), then under each name in TAGS; characters that
+a tag can't have become hyphens. v1.2.3 or 1.2.3 in TAGS is a release: it must be the version in the image's label, and
+becomes the tag 1.2.3 and, last of all, `latest`, unless it is a pre-release. With several platforms, each image is
+pushed under the first tag plus its platform, and an index of them under each tag. All tags have the same digest, which
+is printed. After the first tag, the provenance, and sbom.cdx.json if it describes this image, are attached to the
+digest (attach.py); those of each platform (sbom-linux-amd64.cdx.json) to its own. Exit status 1, with the reason and
+the tags pushed so far, when a step fails.
 """
 
 import json
@@ -29,13 +29,13 @@ import uuid
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from attach import BILL, LABEL, PROVENANCE, AttachError, Repository, provenance
+from attach import LABEL, PROVENANCE, SBOM, AttachError, Repository, provenance
 
 DOCKER = os.environ.get("DOCKER", "docker")
-# Docker prints the digest of what it pushes by itself.
+# Docker prints the digest of what it pushes anyway.
 TELL_DIGEST = ["--digestfile", "/dev/stdout"] if Path(DOCKER).name.startswith("podman") else []
 PLATFORM = os.environ.get("PLATFORM", "")
-# What the images of several platforms have at the end of their names; nothing where there is one image.
+# The suffixes of the images for several platforms; one empty suffix for a single image.
 PARTS = PLATFORM.replace("/", "-").split(",") if "," in PLATFORM else [""]
 REPOSITORY = re.compile(r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+")
 NAMES_A_VERSION = re.compile(r"v\d\S*|\d+(\.\d+)+\S*")
@@ -44,19 +44,19 @@ FINAL = re.compile(r"\d+(\.\d+)*(\.post\d+)?")
 
 
 class Image(NamedTuple):
-    """An image in the engine: its id, and what its labels say it was built from."""
+    """An image in the engine."""
 
     id: str
     labels: dict[str, str]
 
     @property
     def revision(self) -> str:
-        """The commit; nothing if it is not known."""
+        """The commit that it was built from, if known."""
         return self.labels.get(f"{LABEL}revision", "")
 
     @property
     def version(self) -> str:
-        """The version; nothing if it is not known."""
+        """The version of the project, if known."""
         return self.labels.get(f"{LABEL}version", "")
 
 
@@ -66,7 +66,7 @@ def fail(reason: str) -> NoReturn:
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run `command` and return what it printed, whatever its exit status."""
+    """Run `command`; the caller looks at its exit status."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - commands of this file
     except FileNotFoundError:
@@ -74,12 +74,12 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def options(name: str) -> str:
-    """Return the options of make for the image `name`, to advise with."""
+    """Return the options of `make` for the image `name`, for advice in messages."""
     return f"IMAGE={name} PLATFORM={PLATFORM}" if PARTS != [""] else f"IMAGE={name}"
 
 
 def find(local: str, name: str) -> Image:
-    """Return the image that the engine has under the name `local`."""
+    """Return the image named `local`; advice in messages is about `name`."""
     done = run(DOCKER, "image", "inspect", local)
     if done.returncode:
         fail(
@@ -91,7 +91,7 @@ def find(local: str, name: str) -> Image:
 
 
 def refuse_unchecked(image: Image, local: str, name: str, checked: Path) -> None:
-    """End when `checked`, the file that check-image left, does not name `image`."""
+    """End if `checked`, the file of `make check-image`, does not name `image`."""
     held = checked.read_text(encoding="utf-8").strip() if checked.exists() else ""
     if held == image.id:
         return
@@ -103,14 +103,14 @@ def refuse_unchecked(image: Image, local: str, name: str, checked: Path) -> None
 
 
 def names() -> list[str]:
-    """Return the names of TAGS, or the branch that is checked out."""
+    """Return the names in TAGS, or the current branch."""
     if "TAGS" in os.environ:
         return os.environ["TAGS"].split()
     return run("git", "branch", "--show-current").stdout.split()
 
 
 def tags(image: Image, wanted: list[str]) -> list[str]:
-    """Return the tags that `image` gets for the names `wanted`, in the order of pushing: `latest` last, if at all."""
+    """Return the tags of `image` for the names `wanted`, in the order of pushing: `latest`, if any, comes last."""
     found = [image.revision] if image.revision else []
     latest = False
     for name in wanted:
@@ -133,7 +133,7 @@ def tags(image: Image, wanted: list[str]) -> list[str]:
 
 
 def push_by(name: str, *steps: list[str]) -> str:
-    """Push `name`, a repository with a tag, by commands of the engine; return the digest that the last one prints."""
+    """Push `name`, a repository with a tag, by commands of the engine; return the digest in the last one's output."""
     print(f"pushing {name}", flush=True)
     for step in steps:
         done = run(DOCKER, *step)
@@ -154,7 +154,7 @@ def push(image: Image, name: str) -> str:
 
 
 def join(name: str, digests: list[str]) -> str:
-    """Make one image, `name`, of those that its repository has under `digests`; return its digest."""
+    """Push an index `name` of the images with `digests` in its repository; return its digest."""
     parts = [f"{name.rpartition(':')[0]}@{digest}" for digest in digests]
     if TELL_DIGEST:
         created = f"push-{uuid.uuid4().hex}"
@@ -165,16 +165,15 @@ def join(name: str, digests: list[str]) -> str:
     return push_by(name, [*tools, "create", "--tag", name, *parts], [*tools, *tell, name])
 
 
-def attach(image: Image, name: str, digest: str) -> None:
-    """Attach to the pushed image what is known of it."""
+def attach(image: Image, name: str, digest: str, sbom: Path) -> None:
+    """Attach the provenance, and the file `sbom` if it is of this image, to the pushed image."""
     registry, _, repository = name.partition("/")
     wanted = {PROVENANCE: provenance(name, digest, image.labels)}
-    bill = Path("sbom.cdx.json")
-    metadata = json.loads(bill.read_text(encoding="utf-8"))["metadata"] if bill.exists() else {}
+    metadata = json.loads(sbom.read_text(encoding="utf-8"))["metadata"] if sbom.exists() else {}
     if {"name": "image", "value": image.id} in metadata.get("properties", []):
-        wanted[BILL] = bill.read_bytes()
+        wanted[SBOM] = sbom.read_bytes()
     else:
-        print(f"no bill of materials is attached, since sbom.cdx.json is none of this image: make sbom IMAGE={name}")
+        print(f"no SBOM is attached, since {sbom} is not one of this image: make sbom {options(name)}")
     for kind, content in wanted.items():
         try:
             print(f"attached {kind} as {Repository(registry, repository).attach(digest, kind, content)}", flush=True)
@@ -183,7 +182,7 @@ def attach(image: Image, name: str, digest: str) -> None:
 
 
 def main(checked: Path, name: str) -> None:
-    """Push the image `name`, or those of several platforms, under all tags."""
+    """Push the image `name`, or the images of several platforms, under all tags."""
     if not REPOSITORY.fullmatch(name):
         fail(
             f"{name} is no place to push to; wanted: a registry and a repository, in lower case, without a tag.\n"
@@ -206,8 +205,8 @@ def main(checked: Path, name: str) -> None:
             if len(set(pushed.values())) > 1:
                 fail(f"the tags got different digests: {pushed}")
             if len(pushed) == 1 and os.environ.get("ATTACH") != "0":
-                for image, digest in zip(images.values(), digests or [pushed[tag]], strict=True):
-                    attach(image, name, digest)
+                for (part, image), digest in zip(images.items(), digests or [pushed[tag]], strict=True):
+                    attach(image, name, digest, Path(f"sbom-{part}.cdx.json" if part else "sbom.cdx.json"))
     finally:
         if pushed:
             print(f"{name}@{next(iter(pushed.values()))} is pushed as {', '.join(pushed)}")

@@ -1,11 +1,10 @@
-"""Render a template as cruft does; update.py runs this once for each version, so that they can't mix.
+"""Render a template as cruft does; update.py runs this in a process of its own for each version.
 
     python render.py REQUEST FOLDER
 
-REQUEST is a JSON file: `source` (folder of the template), `template` and `commit` (what .cruft.json records) and
-`answers`. The project appears in FOLDER, and FOLDER/context.json holds its answers as .cruft.json keeps them. The
-settings of whoever runs this (~/.cookiecutterrc) play no part. When the template refuses, its reason goes to stderr;
-exit status 1.
+REQUEST is a JSON file with `source` (the template's folder), `template` and `commit` (for .cruft.json) and `answers`.
+The project is written to FOLDER, its answers in the form of .cruft.json to FOLDER/context.json. The user's settings
+(~/.cookiecutterrc) are not read. If the template refuses the answers, the reason is on stderr; exit status 1.
 """
 
 import json
@@ -20,7 +19,7 @@ from jinja2 import TemplateError
 
 
 def render(request: Path, folder: Path) -> None:
-    """Render what the file `request` asks for into `folder`."""
+    """Render the template into `folder` as the file `request` says."""
     wanted = json.loads(request.read_text(encoding="utf-8"))
     context = generate_context(f"{wanted['source']}/cookiecutter.json", extra_context=wanted["answers"])
     context["cookiecutter"] = prompt_for_config(context, no_input=True)
@@ -31,7 +30,9 @@ def render(request: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    # It would tell of a refusal a second time, as a traceback.
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    # Cookiecutter would log a refusal as a traceback as well.
     logging.disable()
     try:
         render(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,13 +1,13 @@
-"""Write a software bill of materials (CycloneDX 1.6, JSON) of what is in an image: `make sbom`.
+"""Write the software bill of materials of an image (SBOM; CycloneDX 1.6, JSON): `make sbom`.
 
-    python sbom.py IMAGE FILE
+    python tools/sbom.py IMAGE FILE
 
-cyclonedx-bom lists the Python packages with their licences and dependencies; this adds what wheels say that
-they were built from (the crates of a Rust extension, a shared library: PEP 770), the Debian packages that dpkg
-knows, and Python itself, which the official images build from source. All is read from what the engine (docker,
-or what DOCKER names) exports. The result is valid against CycloneDX's schema and, without time or random number,
-the same for the same image. It belongs beside the image, not into it. Exit status 1, with the reason, when a step
-fails; a wheel's own bill that can't be read is named on stderr, and left out.
+cyclonedx-bom lists the Python packages with their licences and dependencies. This adds the components in the SBOMs
+inside wheels (PEP 770: the crates of a Rust extension, shared libraries), the Debian packages that dpkg knows, and
+Python itself, which the official images build from source. Everything is read from what the engine (docker, or the
+program that DOCKER names) exports. The result is valid against CycloneDX's schema, and the same for the same image.
+
+Exit status 1, with the reason, when a step fails. A wheel's SBOM that can't be read is named on stderr and left out.
 """
 
 import json
@@ -25,17 +25,21 @@ from urllib.parse import quote
 
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from packaging.utils import canonicalize_name
 
 DOCKER = os.environ.get("DOCKER", "docker")
-# What describes packages; no name that leads out of a folder.
+# The files that describe packages; no path that leads out of the folder.
 WANTED = re.compile(r"app/(?!.*\.\./).*\.dist-info/.*|usr/lib/os-release|var/lib/dpkg/status")
-# What is taken over from a component of a wheel's own bill.
+# The fields that are copied from a component of a wheel's SBOM.
 KEPT = ("type", "group", "name", "version", "purl", "licenses", "hashes")
 
 
 def run(*command: str) -> str:
-    """Return what `command` prints; end with its own error when it fails."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    """Return the output of `command`; end when it fails, after its own error."""
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    except OSError as error:
+        sys.exit(f"sbom: {command[0]} can't be run: {error}")
     if done.returncode:
         sys.exit(f"sbom: {' '.join(command)} failed")
     return done.stdout
@@ -59,9 +63,9 @@ def extract(image: str, folder: Path) -> None:
 
 
 def python_packages(folder: Path) -> str:
-    """Return a bill of materials of the Python packages, the project among them."""
+    """Return an SBOM of the Python packages, including the project."""
     places = sorted({str(path.parent) for path in folder.glob("app/**/*.dist-info")})
-    # cyclonedx-bom asks an interpreter for its path.
+    # cyclonedx-bom asks an interpreter for its sys.path.
     interpreter = folder / "python"
     interpreter.write_text(f"#!/bin/sh\necho '{json.dumps(places)}'\n", encoding="utf-8")
     interpreter.chmod(0o755)
@@ -70,36 +74,31 @@ def python_packages(folder: Path) -> str:
 
 
 def component(purl: str, name: str, version: str) -> dict[str, str]:
-    """Return a component of the bill, which its package URL identifies."""
+    """Return a component, which its package URL identifies."""
     return {"type": "library", "bom-ref": purl, "name": name, "version": version, "purl": purl}
 
 
-def normal(name: str) -> str:
-    """Return the normal form of a Python package's name (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def flat(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield components and all that lies in them."""
+    """Yield components and those nested in them."""
     for part in components:
         yield part
         yield from flat(part.get("components", []))
 
 
-def invalid(bill: dict[str, Any]) -> str:
-    """Return what CycloneDX's schema has against `bill`; nothing when it is valid."""
-    error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(bill))
+def invalid(sbom: dict[str, Any]) -> str:
+    """Return why `sbom` does not fit CycloneDX's schema; nothing if it does."""
+    error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(sbom))
     return str(error).splitlines()[0] if error else ""
 
 
 def built_in(text: str) -> list[dict[str, Any]]:
-    """Return the components that a wheel's own bill names; ValueError when they can't be read."""
-    bill = json.loads(text)
-    if not isinstance(bill, dict) or bill.get("bomFormat") != "CycloneDX":
+    """Return the components in the SBOM of a wheel; ValueError when they can't be read."""
+    sbom = json.loads(text)
+    if not isinstance(sbom, dict) or sbom.get("bomFormat") != "CycloneDX":
         raise ValueError("it is not CycloneDX in JSON")
     found = {
         part["purl"]: {key: part[key] for key in KEPT if key in part} | {"bom-ref": part["purl"]}
-        for part in flat(bill.get("components", []))
+        for part in flat(sbom.get("components", []))
         if "purl" in part
     }
     if error := invalid({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": list(found.values())}):
@@ -107,10 +106,10 @@ def built_in(text: str) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def add_built_in(bill: dict[str, Any], folder: Path) -> None:
-    """Add what the wheels' own bills below `folder` name to `bill`, as dependencies of each wheel's package."""
-    refs = {normal(part["name"]): part["bom-ref"] for part in bill["components"]}
-    depends = {entry["ref"]: entry for entry in bill["dependencies"]}
+def add_built_in(sbom: dict[str, Any], folder: Path) -> None:
+    """Add the components of the wheels' SBOMs below `folder` to `sbom`, as dependencies of each wheel's package."""
+    refs = {canonicalize_name(part["name"]): part["bom-ref"] for part in sbom["components"]}
+    depends = {entry["ref"]: entry for entry in sbom["dependencies"]}
     added: dict[str, dict[str, Any]] = {}
     for path in sorted(path for path in folder.glob("app/**/*.dist-info/sboms/**/*") if path.is_file()):
         try:
@@ -119,11 +118,11 @@ def add_built_in(bill: dict[str, Any], folder: Path) -> None:
             print(f"sbom: {path.relative_to(folder)} is left out: {error}", file=sys.stderr)
             continue
         wheel = next(parent.name for parent in path.parents if parent.suffix == ".dist-info")
-        package = depends[refs[normal(wheel.split("-")[0])]]
+        package = depends[refs[canonicalize_name(wheel.split("-")[0])]]
         package["dependsOn"] = sorted(parts.keys() | set(package.get("dependsOn", [])))
         added |= parts
-    bill["components"] += added.values()
-    bill["dependencies"] += [{"ref": purl} for purl in added]
+    sbom["components"] += added.values()
+    sbom["dependencies"] += [{"ref": purl} for purl in added]
 
 
 def debian_packages(folder: Path) -> Iterator[dict[str, str]]:
@@ -134,8 +133,8 @@ def debian_packages(folder: Path) -> Iterator[dict[str, str]]:
         fields = dict(re.findall(r"^([\w-]+): (.*)$", stanza, re.MULTILINE))
         if fields.get("Status", "").endswith(" installed"):
             name, version = fields["Package"], fields["Version"]
-            # A package URL keeps colons, and encodes plus signs. Advisories go by the source package, `upstream`: its
-            # version stands there when it is another one.
+            # A package URL keeps colons and encodes plus signs. Advisories name the source package, `upstream`, here
+            # with its version if that differs.
             qualifiers = f"arch={fields['Architecture']}&distro={distro}"
             if source := re.fullmatch(r"(\S+)(?: \((\S+)\))?", fields.get("Source", "")):
                 upstream = source[1] + (f"@{source[2]}" if source[2] else "")
@@ -144,29 +143,31 @@ def debian_packages(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def main(image: str, target: str) -> None:
-    """Write the bill of materials of `image` to the file `target`."""
+    """Write the SBOM of `image` to the file `target`."""
+    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         extract(image, folder)
-        bill = json.loads(python_packages(folder))
-        add_built_in(bill, folder)
-        bill["components"] += debian_packages(folder)
-    # What is described is the project, with all else as its parts.
-    project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
-    described = next(part for part in bill["components"] if part["name"] == project)
-    bill["components"].remove(described)
-    bill["metadata"]["component"] = {**described, "type": "application"}
-    # So that nobody takes it for the bill of another image.
+        sbom = json.loads(python_packages(folder))
+        described = next((part for part in sbom["components"] if part["name"] == project), None)
+        if not described:
+            sys.exit(f"sbom: {image} does not contain {project}, which pyproject.toml names: run `make image`")
+        add_built_in(sbom, folder)
+        sbom["components"] += debian_packages(folder)
+    # The SBOM describes the project; everything else is a component of it.
+    sbom["components"].remove(described)
+    sbom["metadata"]["component"] = {**described, "type": "application"}
+    # push.py attaches it to this image only.
     identifier = run(DOCKER, "image", "inspect", "--format", "{{.Id}}", image).strip()
-    bill["metadata"].setdefault("properties", []).append({"name": "image", "value": identifier})
+    sbom["metadata"].setdefault("properties", []).append({"name": "image", "value": identifier})
     version = run(DOCKER, "run", "--rm", "--entrypoint", "/app/.venv/bin/python", image, "-V").split()[1]
-    # Scanners know Python's own faults by this name.
+    # Scanners look up Python's own vulnerabilities by this name.
     cpe = f"cpe:2.3:a:python:python:{version}:*:*:*:*:*:*:*"
-    bill["components"].append({**component(f"pkg:generic/python@{version}", "python", version), "cpe": cpe})
-    if error := invalid(bill):
+    sbom["components"].append({**component(f"pkg:generic/python@{version}", "python", version), "cpe": cpe})
+    if error := invalid(sbom):
         sys.exit(f"sbom: not valid: {error}")
-    Path(target).write_text(json.dumps(bill, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    print(f"{target}: {len(bill['components'])} components")
+    Path(target).write_text(json.dumps(sbom, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    print(f"{target}: {len(sbom['components'])} components")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
-"""Bring this project up to date with its template by git's own three-way merge: `make update`.
+"""Merge the template's new version into this project: `make update`.
 
     python tools/update.py [--check] [--to REF] [--vars JSON] [--branch NAME]
 
-The template is rendered twice with the answers in .cruft.json: as it was at the recorded commit, and as it is now. Git
-merges the difference into the project, as if the new version were a branch that had left at the old one. That takes no
-history: a shallow clone, a fresh one, or an earlier update that was squashed make no difference.
+The template is rendered twice with the answers in .cruft.json: at the recorded commit and at the new one. Git then
+merges the difference into the project, as it would merge a branch. This needs no history, so shallow clones, fresh
+clones and squashed earlier updates work as well.
 
-Runs in the folder that has .cruft.json, with a Python that has cookiecutter (`make` uses .tools/cookiecutter). The last
-line that it prints names its exit status:
-    0  merged without conflict, or nothing new
-    1  merged; the conflicts are marked in their files, listed, and left unmerged for `git status`
-    2  not possible; nothing was touched
+Run it in the folder of .cruft.json, with a Python that has cookiecutter (`make` uses .tools/cookiecutter). The last
+line of output repeats the exit status:
+    0  merged without conflicts, or nothing new
+    1  merged with conflicts, which are listed, marked in their files and unmerged in `git status`
+    2  not possible; nothing was changed
 """
 
 import argparse
@@ -22,105 +22,53 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from merge import PYPROJECT, GitError, Scratch, Tree, git, read_tree, without
+
 # The first with `git merge-tree --write-tree`.
 GIT_NEEDED = (2, 38)
 STATE = ".cruft.json"
-PYPROJECT = "pyproject.toml"
 CHANGELOG = "CHANGELOG.md"
-# Set inside a git hook or an alias; they would lead git away from the folder that it is started in.
-LEADING_AWAY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
-# Git's own defaults, whatever its user has configured: the same update for everybody. A folder that was renamed as a
-# whole does not draw the team's new files along, though: they stay where the team has put them.
-SETTINGS = {
-    "core.autocrlf": "false",
-    "core.safecrlf": "false",
-    "merge.renames": "true",
-    "merge.directoryRenames": "false",
-    "merge.conflictStyle": "diff3",
-    "diff.renames": "true",
-}
-# These commits are never part of a history; a CI job has no identity of its own.
-IDENTITY = {
-    f"GIT_{role}_{key}": value
-    for role in ("AUTHOR", "COMMITTER")
-    for key, value in {"NAME": "update", "EMAIL": "update@localhost", "DATE": "2000-01-01T00:00:00Z"}.items()
-}
-
-# Cookiecutter runs what is between these in an answer as code.
+# Cookiecutter runs an answer that contains one of these as code.
 JINJA = re.compile(r"\{[{%#]")
 ANSWER = re.compile(r"\{\{ cookiecutter\.(\w+) \}\}")
 
-Tree = dict[str, tuple[str, str]]  # path -> mode and object id of the file
 Answers = dict[str, Any]
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer, not an error of this program
-    """The update is not possible: says what is wrong and what to do. Nothing has been touched."""
-
-
-class GitError(Exception):
-    """A git command failed: holds the reason that git gave."""
-
-
-def git(folder: Path, *arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> str:
-    """Return what `git` prints in `folder`, with surrogates for bytes that are not UTF-8; GitError when it fails."""
-    clean = {name: value for name, value in os.environ.items() if name not in LEADING_AWAY}
-    settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
-    done = subprocess.run(  # noqa: S603
-        ["git", *settings, *arguments],  # noqa: S607
-        cwd=folder,
-        env={**clean, "LC_ALL": "C", **(env or {})},
-        input=stdin.encode("utf-8", "surrogateescape"),
-        capture_output=True,
-        check=False,
-    )
-    # merge-tree tells of conflicts with 1 and of errors with more.
-    if done.returncode > (arguments[0] == "merge-tree"):
-        raise GitError(done.stderr.decode("utf-8", "replace").strip() or f"git {arguments[0]} failed")
-    return done.stdout.decode("utf-8", "surrogateescape")
-
-
-def read_tree(listing: str) -> Tree:
-    """Return the files of a tree from what `git ls-tree -r -z` prints."""
-    found: Tree = {}
-    for line in filter(None, listing.split("\0")):
-        described, path = line.split("\t", 1)
-        mode, _, object_id = described.split()
-        found[path] = (mode, object_id)
-    return found
+    """The update is not possible, and nothing was changed; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project that can be updated: its tree is clean."""
+    """A project that can be updated: its work tree is clean."""
 
     folder: Path
-    prefix: str  # where it lies in its repository: "" or e.g. "services/orders/"
-    objects: Path  # the object database of its repository
-    tree: Tree  # what its last commit holds
+    prefix: str  # its place in its repository: "" or, for example, "services/orders/"
+    tree: Tree  # its files in the last commit
     state: dict[str, Any]  # .cruft.json
 
     def answers(self) -> Answers:
-        """Return the recorded answers, without what the template makes of them."""
+        """Return the recorded answers, without the template's internal variables."""
         context = self.state["context"]["cookiecutter"]
         return {name: value for name, value in context.items() if not name.startswith("_")}
 
     def history(self, path: str) -> list[str]:
-        """Return what the last commits say that touched `path`."""
+        """Return the subjects of the last commits that changed `path`."""
         command = ("--literal-pathspecs", "log", "--max-count=3", "--format=%h %s", "--", path)
         return git(self.folder, *command).splitlines()
 
 
 def check_tools() -> None:
-    """Refuse to work without cookiecutter or git, or with a git that can't merge trees."""
+    """Raise Refused without cookiecutter, without git, or with a git that can't merge trees."""
     if not find_spec("cookiecutter"):
         raise Refused(f"{sys.executable} has no cookiecutter: `make update` installs it and runs this")
     if not shutil.which("git"):
@@ -132,18 +80,19 @@ def check_tools() -> None:
 
 
 def open_project(folder: Path) -> Project:
-    """Return the project in `folder`; refuse one that is no git repository, not clean, or not from a template."""
+    """Return the project in `folder`; Refused if it has no .cruft.json, no commit, or uncommitted changes."""
     path = folder / STATE
     if not path.is_file():
         raise Refused(f"there is no {STATE} in {folder}: run this in the project's folder, or `cruft link` it first")
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
-        _ = state["template"], state["commit"], state["context"]["cookiecutter"].items()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not all(isinstance(state[key], str) for key in ("template", "commit")):
+            raise TypeError("template and commit must be text")
+        state["context"]["cookiecutter"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refused(f"{STATE} is not what cruft writes ({type(error).__name__}: {error})") from None
     try:
         prefix = git(folder, "rev-parse", "--show-prefix").rstrip("\n")
-        objects = folder / git(folder, "rev-parse", "--git-path", "objects").rstrip("\n")
     except GitError as error:
         raise Refused(f"{folder} is not in a git repository that can be used: {error}") from None
     try:
@@ -154,7 +103,7 @@ def open_project(folder: Path) -> Project:
         raise Refused(f"{STATE} is not in the last commit: add and commit it")
     if unclean := git(folder, "status", "--porcelain", "--untracked-files=normal", "--", ".").rstrip():
         raise Refused(f"the work tree is not clean; commit, stash or delete this first:\n{unclean}")
-    return Project(folder, prefix, objects.resolve(), tree, state)
+    return Project(folder, prefix, tree, state)
 
 
 @dataclass(frozen=True)
@@ -162,14 +111,14 @@ class Render:
     """A version of the template, rendered."""
 
     folder: Path
-    context: Answers  # all answers, as .cruft.json keeps them
+    context: Answers  # all answers, in the form that .cruft.json keeps
 
 
 class Template:
-    """A copy of the template's repository."""
+    """A bare clone of the template's repository."""
 
     def __init__(self, address: str, directory: str, folder: Path) -> None:
-        """Clone `address` into `folder`; `directory` is where in it the template lies."""
+        """Clone `address` into `folder`; the template is in its folder `directory`."""
         self.address = address
         self.directory = directory
         self.folder = folder
@@ -180,7 +129,7 @@ class Template:
             raise Refused(f"the template {address} can't be reached:\n{error}") from None
 
     def commit(self, name: str) -> str | None:
-        """Return the id of the commit that `name` stands for: a branch, a tag or an id; None when there is none."""
+        """Return the id of the commit that `name` (a branch, a tag or an id) stands for; None if there is none."""
         arguments = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         try:
             return git(self.clone, *arguments).strip()
@@ -188,7 +137,7 @@ class Template:
             return None
 
     def recorded(self, name: str) -> str:
-        """Return the id of the commit that a project records, asking for it when no branch has it any more."""
+        """Return the id of the commit that a project records; fetch it if it is on no branch any more."""
         if found := self.commit(name):
             return found
         with suppress(GitError):
@@ -201,26 +150,22 @@ class Template:
         )
 
     def wanted(self, name: str | None) -> str:
-        """Return the id of the commit to update to: `name`, or the newest of the default branch."""
+        """Return the id of the commit to update to: `name`, or the newest on the default branch."""
         if found := self.commit(name or "HEAD"):
             return found
         raise Refused(f"{self.address} has no branch, tag or commit {name!r}" if name else f"{self.address} is empty")
 
-    def text(self, commit: str, path: str) -> str:
-        """Return the text of a file of the template at `commit`."""
-        return git(self.clone, "show", f"{commit}:{path}")
-
     def declared(self, commit: str) -> Answers:
-        """Return cookiecutter.json as it is at `commit`."""
+        """Return the content of cookiecutter.json at `commit`."""
         path = "/".join(filter(None, (self.directory, "cookiecutter.json")))
         try:
-            declared: Answers = json.loads(self.text(commit, path))
+            declared: Answers = json.loads(git(self.clone, "show", f"{commit}:{path}"))
         except (GitError, ValueError) as error:
             raise Refused(f"{self.address} at {commit} has no {path} that can be read: {error}") from None
         return declared
 
     def render(self, commit: str, answers: Answers) -> Render:
-        """Return the template at `commit`, rendered with `answers`; the name of a render is free to choose."""
+        """Return the template at `commit`, rendered with `answers` by render.py."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         source = folder / "source"
         git(self.clone, "worktree", "add", "--quiet", "--detach", str(source), commit)
@@ -242,12 +187,12 @@ class Template:
         return Render(next(path for path in output.iterdir() if path.is_dir()), context)
 
     def news(self, old: str, new: str) -> list[str]:
-        """Return the lines that the CHANGELOG has at `new` and had not at `old`."""
+        """Return the lines that were added to the CHANGELOG between `old` and `new`."""
         diff = git(self.clone, "diff", "--no-ext-diff", "--no-color", "--unified=0", old, new, "--", CHANGELOG)
         return [line[1:] for line in diff.splitlines() if line.startswith("+") and not line.startswith("+++")]
 
     def history(self, old: str, new: str, path: str) -> list[str]:
-        """Return what the commits between `old` and `new` say that touched the file that is rendered as `path`."""
+        """Return the subjects of the commits between `old` and `new` that changed the source of the file `path`."""
         inside = git(self.clone, "ls-tree", "-d", "-z", "--name-only", f"{new}:{self.directory}").split("\0")
         project = next((name for name in inside if "{{" in name and "cookiecutter" in name), "")
         place = "/".join(filter(None, (self.directory, project, path)))
@@ -256,10 +201,11 @@ class Template:
 
 
 def answers_for(declared: Answers, recorded: Answers, changes: Answers) -> Answers:
-    """Return the answers for a version of the template that declares `declared`: those recorded, with `changes`.
+    """Return the recorded answers with `changes`, for a version whose cookiecutter.json is `declared`.
 
-    Refuses, all at once, a variable in `changes` that the template does not have, and choices that it does not offer.
-    cookiecutter.json names what took the place of a choice that was retired: `"_retired": {variable: {old: new}}`.
+    Raises Refused, with all reasons at once, for a variable in `changes` that the template does not have and for an
+    answer that it does not offer. cookiecutter.json names the successor of a choice that was retired:
+    `"_retired": {variable: {old: new}}`.
     """
     asked = {name: value for name, value in declared.items() if not name.startswith("_")}
     wrong = []
@@ -285,7 +231,7 @@ def answers_for(declared: Answers, recorded: Answers, changes: Answers) -> Answe
 
 
 def skip_list(folder: Path, where: str) -> set[str] | None:
-    """Return what the pyproject.toml in `folder` leaves to the team, None if it doesn't say; `where` names it."""
+    """Return [tool.cruft] skip of the pyproject.toml in `folder`, None without one; errors call it that of `where`."""
     path = folder / PYPROJECT
     if not path.is_file():
         return None
@@ -301,29 +247,29 @@ def skip_list(folder: Path, where: str) -> set[str] | None:
 
 
 def matching(patterns: Iterable[str], folders: Iterable[Path]) -> set[str]:
-    """Return the files and folders in `folders` that `patterns` name; with a * in it, one is a glob, as for cruft."""
+    """Return the files and folders in `folders` that match `patterns`; as for cruft, one with a * is a glob."""
     found = set()
     for pattern in patterns:
         for folder in folders:
             try:
                 hits = list(folder.glob(pattern)) if "*" in pattern else [folder / pattern]
             except (ValueError, NotImplementedError) as error:
-                raise Refused(f"[tool.cruft] skip has {pattern!r}, which is no path: {error}") from None
+                raise Refused(f"[tool.cruft] skip has {pattern!r}, which is not a path: {error}") from None
             found |= {Path(os.path.relpath(hit, folder)).as_posix() for hit in hits}
     return found
 
 
 def within(path: str, places: set[str]) -> bool:
-    """Tell whether `path` or a folder that it lies in is one of `places`."""
+    """Tell whether `path`, or a folder that contains it, is one of `places`."""
     return "." in places or not places.isdisjoint([path, *map(str, Path(path).parents)])
 
 
 def team_paths(project: Project, old: Render, new: Render, trees: tuple[Tree, Tree]) -> set[str]:
-    """Return the files that are the team's: they stay as they are.
+    """Return the files that belong to the team, which stay as they are.
 
-    Which these are, the new version says, since a later one may bring something into a folder that was the team's as a
-    whole. What the team has added to the list or taken from it counts, too. And what was the team's until today is not
-    touched even if the new list leaves it out.
+    The list of the new version counts, since it may add template files to a folder that was all the team's, together
+    with what the team has added to its list or removed from it. Files that belonged to the team until now stay
+    untouched even if the new list no longer has them.
     """
     before = skip_list(old.folder, "the template's old version") or set()
     after = skip_list(new.folder, "the template's new version") or set()
@@ -340,26 +286,26 @@ def team_paths(project: Project, old: Render, new: Render, trees: tuple[Tree, Tr
 
 @dataclass(frozen=True)
 class Migration:
-    """What a merge can't express, between two versions of the template. cookiecutter.json declares it, under a name:
+    """A change between two versions that a merge can't express. cookiecutter.json declares it under a name:
 
-    "_migrations": {"house": {"move": {"old place": "new place"}, "merge": ["files of the team's"]}}
+    "_migrations": {"house": {"move": {"old place": "new place"}, "merge": ["the team's files"]}}
     """
 
-    move: dict[str, str]  # files or folders, whoever has written them
-    merge: set[str]  # places that are the team's, and are merged this once
+    move: dict[str, str]  # files or folders, whoever wrote them
+    merge: set[str]  # the team's files and folders that are merged this once
 
     @classmethod
     def between(cls, old: Render, new: Render) -> "Migration":
-        """Return all that `new` asks for under names that `old` did not know yet."""
+        """Return the migrations of `new` whose names `old` does not have."""
         known, declared = (render.context.get("_migrations", {}) for render in (old, new))
-        # Cookiecutter leaves that as it is; rendered by it, a replay of older answers would fail.
+        # Rendered here, since cookiecutter leaves variables with one underscore as they are.
         asked = json.loads(ANSWER.sub(lambda name: str(new.context[name[1]]), json.dumps(declared)))
         steps = [step for name, step in asked.items() if name not in known]
         moves = {source: target for step in steps for source, target in step.get("move", {}).items()}
         return cls(moves, {place for step in steps for place in step.get("merge", [])})
 
     def moved(self, tree: Tree) -> Tree:
-        """Return `tree` with its files where they belong; what is there already stays."""
+        """Return `tree` with its files moved; a file that is already at the new place stays."""
         found: Tree = {}
         for path, entry in tree.items():
             source = next((source for source in self.move if within(path, {source})), "")
@@ -368,200 +314,49 @@ class Migration:
         return found
 
 
-# A conflict between markers: what the team has, what both started from, what the template has.
-HUNK = re.compile(
-    r"^<<<<<<< yours\n(.*?)^\|{7} [^\n]*\n(.*?)^=======\n(.*?)^>>>>>>> template\n", re.MULTILINE | re.DOTALL
-)
-# Files that are lists, or hold some, with one item on a line: what names an item in its line.
-LISTS = {
-    PYPROJECT: re.compile(r'\s*"([A-Za-z0-9][\w.-]*)[^"]*",\s*'),  # a requirement, or a rule of a linter
-    ".gitignore": re.compile(r"(.+)\n"),
-    "docker/apt-build.txt": re.compile(r"(.+)\n"),
-    "docker/apt-runtime.txt": re.compile(r"(.+)\n"),
-}
-
-
-def items(text: str, item: re.Pattern[str]) -> dict[str, str] | None:
-    """Return name -> line of a list that has one item on a line; None for any other text."""
-    found = {}
-    for line in text.splitlines(keepends=True):
-        name = item.fullmatch(line)
-        if not name or name[1] in found:
-            return None
-        found[name[1]] = line
-    return found
-
-
-def merged_items(versions: Iterable[str], item: re.Pattern[str]) -> str | None:
-    """Return a part of a list merged item by item, from the team's, the old and the new version; None if not clear.
-
-    Git sees a conflict when one side changes a line and the other adds one next to it.
-    """
-    lists = [items(text, item) for text in versions]
-    if None in lists:
-        return None
-    ours, old, theirs = (found or {} for found in lists)
-    if old.keys() - ours.keys() - theirs.keys() and ours.keys() - old.keys() != theirs.keys() - old.keys():
-        return None  # both have put something in the place of the same item, and not the same
-    kept: dict[str, str | None] = {}
-    for name in ours.keys() | old.keys() | theirs.keys():
-        mine, before, new = ours.get(name), old.get(name), theirs.get(name)
-        if before not in (mine, new) and mine != new:
-            return None
-        kept[name] = new if mine == before else mine
-    order = list(theirs)
-    for position, name in enumerate(ours):
-        if name not in theirs:
-            before_it = list(ours)[position - 1] if position else None
-            order.insert(order.index(before_it) + 1 if before_it else 0, name)
-    return "".join(kept[name] or "" for name in order)
-
-
-def merged_lists(path: str, text: str) -> str | None:
-    """Return the file `path` with every conflict in it merged item by item; None if one of them is in no such list."""
-    hunks = HUNK.findall(text)
-    parts = [merged_items(hunk, LISTS[path]) for hunk in hunks]
-    if not hunks or None in parts:
-        return None
-    merged = HUNK.sub(lambda _: str(parts.pop(0)), text)
-    if path == PYPROJECT:
-        try:
-            tomllib.loads(merged)
-        except tomllib.TOMLDecodeError:
-            return None
-    return merged
-
-
-@dataclass(frozen=True)
-class Merge:
-    """What came out of a merge."""
-
-    tree: Tree
-    stages: dict[str, Tree] = field(default_factory=dict)  # path in conflict -> its stages, as git numbers them
-    reasons: dict[str, list[str]] = field(default_factory=dict)  # path -> what git says of its conflict
-
-
-class Workshop:
-    """A git directory beside the project's, with references of its own, that writes into the project's database."""
-
-    def __init__(self, project: Project, folder: Path) -> None:
-        """Make it in `folder`."""
-        kind = git(project.folder, "rev-parse", "--show-object-format").strip()
-        git(folder, "init", "--quiet", "--template=", f"--object-format={kind}", "workshop")
-        self.project = project
-        self.env = {
-            "GIT_DIR": str(folder / "workshop" / ".git"),
-            "GIT_OBJECT_DIRECTORY": str(project.objects),
-            # Its .gitattributes tell how to merge which file.
-            "GIT_WORK_TREE": str(project.folder),
-            **IDENTITY,
-        }
-
-    def git(self, *arguments: str, stdin: str = "", **variables: str) -> str:
-        """Return what `git` prints here."""
-        return git(self.project.folder, *arguments, stdin=stdin, env=self.env | variables)
-
-    def add(self, folder: Path) -> Tree:
-        """Return a tree with all that is in `folder`."""
-        self.git("read-tree", "--empty")
-        git(folder, "add", "--all", "--force", ".", env=self.env | {"GIT_WORK_TREE": str(folder)})
-        return self.files(self.git("write-tree").strip())
-
-    def files(self, tree: str) -> Tree:
-        """Return the files of a tree that is in the database."""
-        return read_tree(self.git("ls-tree", "-r", "-z", "--full-tree", tree))
-
-    def write(self, tree: Tree) -> str:
-        """Write a tree to the database and return its id."""
-        self.git("read-tree", "--empty")
-        lines = "".join(f"{mode} {object_id}\t{path}\0" for path, (mode, object_id) in tree.items())
-        self.git("update-index", "-z", "--index-info", stdin=lines)
-        return self.git("write-tree").strip()
-
-    def blob(self, text: str) -> str:
-        """Write a file to the database and return its id."""
-        return self.git("hash-object", "-w", "--stdin", stdin=text).strip()
-
-    def merge(self, base: Tree, yours: Tree, template: Tree) -> Merge:
-        """Merge two trees that come from `base`; conflicts are marked with the names of these arguments."""
-        root = self.git("commit-tree", "-m", "old version", self.write(base)).strip()
-        for name, tree in {"yours": yours, "template": template}.items():
-            commit = self.git("commit-tree", "-p", root, "-m", name, self.write(tree)).strip()
-            self.git("update-ref", f"refs/heads/{name}", commit)
-        merged, *words = self.git("merge-tree", "--write-tree", "-z", "yours", "template").split("\0")
-        stages: dict[str, Tree] = {}
-        while words and (entry := words.pop(0)):
-            described, path = entry.split("\t", 1)
-            mode, object_id, stage = described.split()
-            stages.setdefault(path, {})[stage] = (mode, object_id)
-        reasons: dict[str, list[str]] = {}
-        while words and (count := words.pop(0)):
-            paths, (kind, message), words = words[: int(count)], words[int(count) :][:2], words[int(count) + 2 :]
-            for path in paths if kind.startswith("CONFLICT") else []:
-                reasons.setdefault(path, []).append(message.strip())
-        return Merge(self.files(merged), stages, reasons)
-
-
 @dataclass(frozen=True)
 class Update:
-    """An update that has been worked out and not been applied."""
+    """An update that is planned and not yet applied."""
 
     old: str
     new: str
     tree: Tree  # the project's files after it
     stages: dict[str, Tree]
-    by_hand: list[str]  # files that are the template's, and were edited
+    by_hand: list[str]  # the template's files that the team has edited
     notes: list[str]
     news: list[str]
-
-
-def settled(merge: Merge, workshop: Workshop) -> tuple[Merge, list[str]]:
-    """Return `merge` without conflicts that nobody needs to look at, and the files that the team had deleted.
-
-    What a team deletes stays deleted: otherwise each version that touches the file would ask the same again.
-    """
-    gone = sorted(path for path, stages in merge.stages.items() if stages.keys() == {"1", "3"})
-    tree = without(merge.tree, set(gone))
-    stages = {path: stages for path, stages in merge.stages.items() if path not in gone}
-    for path in LISTS.keys() & stages.keys():
-        mode, object_id = tree[path]
-        text = merged_lists(path, workshop.git("cat-file", "blob", object_id))
-        if text is not None:
-            tree[path] = (mode, workshop.blob(text))
-            del stages[path]
-    return Merge(tree, stages, merge.reasons), gone
 
 
 def work_out(
     project: Project,
     template: Template,
-    workshop: Workshop,
+    scratch: Scratch,
     to: str | None,
     changes: Answers,
 ) -> Update:
-    """Return the update of `project` to the version `to` with changed answers; with its own tree if nothing is new."""
+    """Return the update of `project` to the version `to` with changed answers; with the same tree if nothing is new."""
     recorded = project.answers()
     before, after = template.recorded(project.state["commit"]), template.wanted(to)
     answers = answers_for(template.declared(after), recorded, changes)
     old = template.render(before, recorded)
-    base = workshop.add(old.folder)
+    base = scratch.add(old.folder)
     by_hand = edited(project, old, base)
     if before == after and answers == recorded:
         return Update(before, after, project.tree, {}, by_hand, [], [])
     new = template.render(after, answers)
-    theirs = workshop.add(new.folder)
+    theirs = scratch.add(new.folder)
     migration = Migration.between(old, new)
     base, project = migration.moved(base), replace(project, tree=migration.moved(project.tree))
     team = team_paths(project, old, new, (base, theirs))
     team = {path for path in team if not within(path, migration.merge)} | {STATE}
-    merge, gone = settled(workshop.merge(*(without(tree, team) for tree in (base, project.tree, theirs))), workshop)
+    merge, deleted = scratch.settle(scratch.merge(*(without(tree, team) for tree in (base, project.tree, theirs))))
     state = project.state | {"commit": after, "checkout": to}
     state["context"] = state["context"] | {"cookiecutter": new.context}
     text = json.dumps(state, ensure_ascii=False, indent=2) + "\n"
     kept = {path: entry for path, entry in project.tree.items() if path in team}
-    tree = merge.tree | kept | {STATE: ("100644", workshop.blob(text))}
+    tree = merge.tree | kept | {STATE: ("100644", scratch.blob(text))}
 
-    notes = [f"deleted by you  {path}: stays deleted, though the template has changed it" for path in gone]
+    notes = [f"deleted by you  {path}: stays deleted, though the template has changed it" for path in deleted]
     for path in sorted(team):
         if path in theirs and theirs[path] not in (base.get(path), project.tree.get(path)):
             notes.append(f"yours           {path}: left alone, though the template has changed its own")
@@ -573,14 +368,9 @@ def work_out(
 
 
 def edited(project: Project, old: Render, base: Tree) -> list[str]:
-    """Return the files that are the template's, since it copies them as they are, and that the team has edited."""
+    """Return the template's own files, which it copies without rendering, that the team has edited."""
     places = matching(old.context.get("_copy_without_render", []), [old.folder])
     return sorted(path for path in base if within(path, places) and project.tree.get(path) != base[path])
-
-
-def without(tree: Tree, paths: set[str]) -> Tree:
-    """Return `tree` without the files `paths`."""
-    return {path: entry for path, entry in tree.items() if path not in paths}
 
 
 def versions(project: Project, update: Update) -> str:
@@ -589,7 +379,7 @@ def versions(project: Project, update: Update) -> str:
 
 
 def file_by_file(project: Project, update: Update) -> list[str]:
-    """Return a line for each file that `update` changes or leaves to people, and the reasons of a conflict."""
+    """Return a line for each file that `update` changes or leaves to a person, and the reasons for each conflict."""
     lines = []
     for path in sorted(project.tree.keys() | update.tree.keys()):
         before, after = project.tree.get(path), update.tree.get(path)
@@ -601,12 +391,12 @@ def file_by_file(project: Project, update: Update) -> list[str]:
 
 
 def indented(lines: Iterable[str]) -> list[str]:
-    """Return lines that Markdown shows as they are."""
+    """Return `lines` as a code block in Markdown."""
     return [f"    {line}".rstrip() for line in lines]
 
 
 def report(project: Project, update: Update) -> str:
-    """Return what `update` does, for people at a terminal: file by file, then the template's own words about it."""
+    """Return what `update` does, for a terminal: file by file, then what is new in the template's CHANGELOG."""
     lines = [versions(project, update), *file_by_file(project, update)]
     if update.news:
         lines += ["", f"New in the template's {CHANGELOG}:", *indented(update.news)]
@@ -614,7 +404,7 @@ def report(project: Project, update: Update) -> str:
 
 
 def request(project: Project, update: Update) -> str:
-    """Return the text of a change request with `update`, in Markdown: the title, and all that a reviewer needs."""
+    """Return title and text, in Markdown, of a change request with `update`."""
     lines = ["Update from the template", "", versions(project, update), ""]
     if update.stages:
         conflicts = [f"- `{path}`" for path in sorted(update.stages)]
@@ -624,48 +414,46 @@ def request(project: Project, update: Update) -> str:
     return "\n".join([*lines, "File by file:", "", *indented(file_by_file(project, update)), ""])
 
 
-class Application:
-    """Applies an update to a project."""
+def refuse_to_overwrite(project: Project, update: Update) -> None:
+    """Raise Refused if the update would silently overwrite a file that git ignores."""
+    taken = set()
+    for path in update.tree.keys() - project.tree.keys():
+        place = project.folder / path
+        folders = [folder for folder in place.parents if folder.is_relative_to(project.folder)]
+        taken |= {folder for folder in folders if folder.is_symlink() or folder.is_file()}
+        if place.is_symlink() or place.exists():
+            taken.add(place)
+    names = {path.relative_to(project.folder).as_posix() for path in taken}
+    if in_the_way := sorted(names - project.tree.keys()):
+        raise Refused(f"the new version brings files where git ignores some of yours: {', '.join(in_the_way)}")
 
-    def __init__(self, project: Project, workshop: Workshop, update: Update) -> None:
-        """Make the whole tree of the repository that holds `project` as it is after `update`."""
-        self.project, self.update = project, update
-        whole = workshop.files(git(project.folder, "rev-parse", "HEAD^{tree}").strip())
-        rest = {path: entry for path, entry in whole.items() if not path.startswith(project.prefix)}
-        self.tree = workshop.write(rest | {project.prefix + path: entry for path, entry in update.tree.items()})
 
-    def check(self) -> None:
-        """Refuse when a file is in the way that git ignores: it would overwrite it without a word."""
-        taken = set()
-        for path in self.update.tree.keys() - self.project.tree.keys():
-            place = self.project.folder / path
-            folders = [folder for folder in place.parents if folder.is_relative_to(self.project.folder)]
-            taken |= {folder for folder in folders if folder.is_symlink() or folder.is_file()}
-            if place.is_symlink() or place.exists():
-                taken.add(place)
-        names = {path.relative_to(self.project.folder).as_posix() for path in taken}
-        if in_the_way := sorted(names - self.project.tree.keys()):
-            raise Refused(f"the new version brings files where git ignores some of yours: {', '.join(in_the_way)}")
+def write_repository(project: Project, scratch: Scratch, update: Update) -> str:
+    """Write the tree that the whole repository of `project` has after `update`; return its id."""
+    whole = scratch.files(git(project.folder, "rev-parse", "HEAD^{tree}").strip())
+    rest = {path: entry for path, entry in whole.items() if not path.startswith(project.prefix)}
+    return scratch.write(rest | {project.prefix + path: entry for path, entry in update.tree.items()})
 
-    def to_work_tree(self) -> None:
-        """Write the files and the index; files with a conflict are left unmerged."""
-        git(self.project.folder, "read-tree", "-m", "-u", "HEAD", self.tree)
-        lines = []
-        for path, stages in self.update.stages.items():
-            place = self.project.prefix + path
-            lines.append(f"0 {'0' * len(self.tree)}\t{place}\0")
-            lines += [f"{mode} {object_id} {stage}\t{place}\0" for stage, (mode, object_id) in sorted(stages.items())]
-        git(self.project.folder, "update-index", "-z", "--index-info", stdin="".join(lines))
 
-    def to_branch(self, name: str) -> None:
-        """Commit the result on the last commit and make the branch `name` of it; work tree and index stay."""
-        folder, message = self.project.folder, request(self.project, self.update)
-        commit = git(folder, "commit-tree", "-p", "HEAD", self.tree, stdin=message).strip()
-        git(folder, "update-ref", f"refs/heads/{name}", commit, "0" * len(commit))
+def apply_to_work_tree(project: Project, update: Update, tree: str) -> None:
+    """Write the files and the index of the tree with the id `tree`; files with conflicts are left unmerged."""
+    git(project.folder, "read-tree", "-m", "-u", "HEAD", tree)
+    lines = []
+    for path, stages in update.stages.items():
+        place = project.prefix + path
+        lines.append(f"0 {'0' * len(tree)}\t{place}\0")
+        lines += [f"{mode} {object_id} {stage}\t{place}\0" for stage, (mode, object_id) in sorted(stages.items())]
+    git(project.folder, "update-index", "-z", "--index-info", stdin="".join(lines))
+
+
+def commit_to_branch(project: Project, update: Update, tree: str, name: str) -> None:
+    """Commit the tree with the id `tree` on a new branch `name`; work tree and index stay as they are."""
+    commit = git(project.folder, "commit-tree", "-p", "HEAD", tree, stdin=request(project, update)).strip()
+    git(project.folder, "update-ref", f"refs/heads/{name}", commit, "0" * len(commit))
 
 
 def check_branch(project: Project, name: str) -> None:
-    """Refuse a branch that can't be made, before there is any work."""
+    """Raise Refused if the branch `name` can't be made, before any work is done."""
     try:
         git(project.folder, "check-ref-format", "--branch", name)
     except GitError:
@@ -679,7 +467,7 @@ def check_branch(project: Project, name: str) -> None:
 
 
 def parse_changes(text: str) -> Answers:
-    """Return the answers that the JSON object `text` gives; none when it is empty."""
+    """Return the answers in the JSON object `text`; none if it is empty."""
     form = """write VARS='{"name": "value"}'"""
     try:
         changes = json.loads(text or "{}")
@@ -691,70 +479,59 @@ def parse_changes(text: str) -> Answers:
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the command line asks for."""
-
-    check: bool = False
-    to: str | None = None
-    vars: str = ""
-    branch: str | None = None
-
-
-@dataclass(frozen=True)
 class Outcome:
-    """What came of it: the exit status, and why; what there is to say; conflicts, and what was edited by hand."""
+    """The result of an update."""
 
     status: int
-    why: str
-    text: str = ""
+    why: str  # the reason for the status
+    text: str = ""  # the report
     conflicts: tuple[str, ...] = ()
     by_hand: tuple[str, ...] = ()
 
 
-def work(project: Project, options: Options, folder: Path) -> Outcome:
-    """Update `project`, with room for a clone and renders in `folder`."""
-    changes = parse_changes(options.vars)
-    if options.branch:
-        check_branch(project, options.branch)
-    template = Template(project.state["template"], project.state.get("directory") or "", folder)
-    workshop = Workshop(project, folder)
-    update = work_out(project, template, workshop, options.to, changes)
-    by_hand, conflicts = tuple(update.by_hand), tuple(sorted(update.stages))
-    if update.tree == project.tree:
-        return Outcome(0, "nothing new", by_hand=by_hand)
-    application = Application(project, workshop, update)
-    if not options.branch:
-        application.check()
-    if options.check:
-        done = "this is what an update would do"
-    elif options.branch:
-        application.to_branch(options.branch)
-        done = f"in branch {options.branch}"
-    else:
-        application.to_work_tree()
-        done = "look at it with `git diff HEAD`, then commit it; undo it with `git restore --source=HEAD -SW .`"
+def bring_up_to_date(
+    folder: Path, *, check: bool = False, to: str | None = None, changes: str = "", branch: str | None = None
+) -> Outcome:
+    """Update the project in `folder`: its work tree, or a new branch `branch`; with `check`, change nothing."""
+    with tempfile.TemporaryDirectory() as room:
+        try:
+            check_tools()
+            project, answers = open_project(folder), parse_changes(changes)
+            if branch:
+                check_branch(project, branch)
+            template = Template(project.state["template"], project.state.get("directory") or "", Path(room))
+            scratch = Scratch(folder, Path(room))
+            update = work_out(project, template, scratch, to, answers)
+            by_hand, conflicts = tuple(update.by_hand), tuple(sorted(update.stages))
+            if update.tree == project.tree:
+                return Outcome(0, "nothing new", by_hand=by_hand)
+            tree = write_repository(project, scratch, update)
+            if not branch:
+                refuse_to_overwrite(project, update)
+            if check:
+                done = "this is what an update would do"
+            elif branch:
+                commit_to_branch(project, update, tree, branch)
+                done = f"in branch {branch}"
+            else:
+                apply_to_work_tree(project, update, tree)
+                done = "look at it with `git diff HEAD`, then commit it; undo it with `git restore --source=HEAD -SW .`"
+        except (Refused, GitError) as error:
+            return Outcome(2, str(error))
     result = f"conflicts in {', '.join(conflicts)}" if conflicts else "no conflicts"
     return Outcome(int(bool(conflicts)), f"{result}; {done}", report(project, update), conflicts, by_hand)
 
 
-def bring_up_to_date(folder: Path, options: Options) -> Outcome:
-    """Update the project in `folder`."""
-    with tempfile.TemporaryDirectory() as room:
-        try:
-            check_tools()
-            return work(open_project(folder), options, Path(room))
-        except (Refused, GitError) as error:
-            return Outcome(2, str(error))
-
-
 def main() -> int:
     """Update the project in this folder; return the exit status."""
-    parser = argparse.ArgumentParser(description="Bring this project up to date with its template.")
+    parser = argparse.ArgumentParser(description="Merge the template's new version into this project.")
     parser.add_argument("--check", action="store_true", help="only say what would happen")
-    parser.add_argument("--to", metavar="REF", help="branch, tag or commit of the template (its newest commit)")
-    parser.add_argument("--vars", metavar="JSON", default="", help='answers to change: {"build_image": "full"}')
-    parser.add_argument("--branch", metavar="NAME", help="commit the result on a new branch; the work tree stays")
-    outcome = bring_up_to_date(Path.cwd(), Options(**vars(parser.parse_args())))
+    parser.add_argument("--to", metavar="REF", help="branch, tag or commit of the template (else the newest commit)")
+    parser.add_argument(
+        "--vars", metavar="JSON", default="", dest="changes", help='answers to change: {"build_image": "full"}'
+    )
+    parser.add_argument("--branch", metavar="NAME", help="commit the result on a new branch; leave the work tree alone")
+    outcome = bring_up_to_date(Path.cwd(), **vars(parser.parse_args()))
     if outcome.text:
         print(outcome.text, end="\n\n")
     if outcome.status == 2:

@@ -1,6 +1,6 @@
-"""Is the service alive? `python -m` with the name of this module exits with 0 or 1, and prints one line why.
+"""The health check of a server: `python -m service_runtime.healthcheck` exits with 0 or 1 and prints one line why.
 
-It runs for as long as the service does: standard library only, and little of it. `health` tells of --watch.
+It runs every few seconds, so it uses only the standard library, and little of it. For --watch see `health`.
 """
 
 import os
@@ -12,7 +12,7 @@ TIMEOUT = 1.5  # seconds
 
 
 def check() -> tuple[bool, str]:
-    """Return whether GET /healthz on PORT answers 200 in time, and why."""
+    """Return whether GET /healthz on PORT answers 200 in time, and a reason."""
     try:
         port = int(os.environ.get("PORT", "8000"))
         with socket.socket() as connection:

@@ -1,6 +1,6 @@
-"""The sign of life of a worker. `python -m` with the name of this module tells by 0 or 1 and one line if there is one.
+"""The heartbeat of a worker, and its health check: `python -m service_runtime.heartbeat` exits with 0 or 1.
 
-That runs for as long as the worker does: standard library only, and little of it. `health` tells of --watch.
+The check runs every few seconds, so it uses only the standard library, and little of it. For --watch see `health`.
 """
 
 import os
@@ -14,10 +14,10 @@ HEARTBEAT = Path(os.environ.get("TMPDIR", "/tmp"), "service.heartbeat")  # noqa:
 
 
 class Heartbeat:
-    """The sign of life of a worker: a file with the time by which the next one is due.
+    """The heartbeat of a worker: a file with the time by which the next beat is due.
 
-    The time is that of the monotonic clock, so a wall clock that jumps does no harm. It is written over the
-    former one, in place: once the file is there, a full disk does no harm either.
+    The time is that of the monotonic clock, so setting the wall clock does no harm. It is overwritten in place: once
+    the file exists, a full disk does no harm either.
     """
 
     def __init__(self, max_age: float) -> None:
@@ -27,12 +27,12 @@ class Heartbeat:
         self.beat()
 
     def beat(self) -> None:
-        """Show that the worker is alive, and will show it again within the maximum age."""
+        """Show that the worker is alive, and that the next beat is due within the maximum age."""
         os.pwrite(self._file, f"{time.monotonic() + self._max_age:020.6f}".encode(), 0)
 
 
 def check() -> tuple[bool, str]:
-    """Return whether the sign of life of the worker is fresh, and why."""
+    """Return whether the next heartbeat is not overdue, and a reason."""
     try:
         left = float(HEARTBEAT.read_text()) - time.monotonic()
     except (OSError, ValueError) as error:

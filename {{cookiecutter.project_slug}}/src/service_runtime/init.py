@@ -21,12 +21,12 @@ def fork_below_init() -> None:
     # Blocked signals wait for sigwait, even those that the kernel would not deliver to PID 1.
     signals = signal.valid_signals()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    # Never called, yet needed: without a handler, macOS drops this signal before sigwait looks at it.
+    # Never called, but without a handler, macOS drops this signal before sigwait sees it.
     signal.signal(signal.SIGCHLD, lambda *_: None)
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        # A session of its own: Ctrl-C in a terminal reaches the init only, so the child sees it once.
+        # A session of its own: Ctrl-C in a terminal reaches only the init, so the child receives it once.
         os.setsid()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return

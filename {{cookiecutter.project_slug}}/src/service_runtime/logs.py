@@ -9,7 +9,7 @@ from types import TracebackType
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-# The id of the request in hand, for its log lines and for requests to other services.
+# The id of the current request, for its log lines and for requests to other services.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 
@@ -20,7 +20,7 @@ def configure() -> None:
         JsonFormatter(
             ["levelname", "name", "message"],
             rename_fields={"levelname": "level", "name": "logger", "exc_info": "traceback"},
-            # uvicorn adds its message once more, with colours.
+            # uvicorn's message again, with colours.
             reserved_attrs=[*RESERVED_ATTRS, "color_message"],
             timestamp=True,
         )
@@ -35,7 +35,7 @@ def configure() -> None:
 
 
 def _add_request_id(record: logging.LogRecord) -> bool:
-    """Let a log line say which request it belongs to, if any."""
+    """Add the id of the current request, if there is one, to a log line."""
     if identity := request_id.get():
         record.request_id = identity
     return True

@@ -1,4 +1,4 @@
-"""The loop of a worker: one job after the other, until a stop is requested."""
+"""The loop of a worker: one job after the other until a stop is requested."""
 
 import logging
 import time
@@ -8,7 +8,7 @@ from service_runtime.heartbeat import Heartbeat
 from service_runtime.settings import WorkerSettings
 from service_runtime.stop import stop
 
-TICK = 0.1  # seconds between two looks at `stop` while waiting
+TICK = 0.1  # seconds between two checks for a stop while waiting
 
 GoOn = Callable[[], bool]
 Job = Callable[[GoOn], None]
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 
 def run(job: Job, settings: WorkerSettings) -> None:
-    """Do jobs, `settings.interval` seconds apart, until a stop is requested; finish the one in hand first.
+    """Run jobs, `settings.interval` seconds apart, until a stop is requested; the current one finishes first.
 
-    A job is called with a function that it calls between the steps of long work: this shows that the worker is alive.
-    Once it returns False, a stop is requested: the job finishes within `shutdown_timeout`, or gives back what is left.
-    An exception in a job is logged, and the next one comes after the usual wait.
+    A job receives a function to call between the steps of long work, which shows that the worker is alive. When that
+    returns False, a stop is requested: the job then finishes within `shutdown_timeout`, or gives back the rest. An
+    exception in a job is logged, and the next job follows after the usual wait.
     """
     settings.apply()
     heartbeat = Heartbeat(settings.heartbeat_max_age)

@@ -1,4 +1,4 @@
-"""What happens to every request around the application. Each function returns an ASGI application around another."""
+"""Middleware for every request: each function returns an ASGI application that wraps another one."""
 
 import logging
 import os
@@ -12,18 +12,17 @@ from service_runtime import logs
 from service_runtime.stop import stop
 
 REQUEST_ID = b"x-request-id"
-# What may be taken over from a client: long enough for any tracing system.
+# An id that is accepted from a client: long enough for any tracing system.
 SAFE_ID = re.compile(rb"[\w.:/+=-]{1,128}")
 
-# Bytes: up to the first, a form stays in memory; the second must be free in the folder for temporary files.
-IN_MEMORY = 2**20
-ROOM = 2**20
+IN_MEMORY = 2**20  # bytes of a form that stay in memory
+ROOM = 2**20  # bytes that must be free in the folder for temporary files
 
 logger = logging.getLogger(__name__)
 
 
 def closing(app: ASGIApp) -> ASGIApp:
-    """Return `app` with every response closing its connection once a stop is requested."""
+    """Return `app` whose responses close their connections once a stop is requested."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_closing(message: Message) -> None:
@@ -37,9 +36,9 @@ def closing(app: ASGIApp) -> ASGIApp:
 
 
 def identified(app: ASGIApp) -> ASGIApp:
-    """Return `app` with an id for every request: in each of its log lines, and in its response as X-Request-ID.
+    """Return `app` with an id for every request, in its log lines and in X-Request-ID of its response.
 
-    The id is the one that came with the request, from a proxy or another service, or else a new one.
+    The id is the one in the request, from a proxy or another service, or else a new one.
     """
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,7 +61,7 @@ def identified(app: ASGIApp) -> ASGIApp:
 
 
 def published_below(root_path: str, app: ASGIApp) -> ASGIApp:
-    """Return `app` for a proxy that publishes it below `root_path`, whether or not it takes that off the path."""
+    """Return `app` for a proxy that publishes it below `root_path`, whether or not it removes that from the path."""
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -76,9 +75,9 @@ def published_below(root_path: str, app: ASGIApp) -> ASGIApp:
 
 
 def with_room_for_uploads(app: ASGIApp) -> ASGIApp:
-    """Return `app` with 507 for an upload that fills the folder for temporary files: /tmp, which may be small.
+    """Return `app` that answers 507 to an upload for which the folder for temporary files, /tmp, is too small.
 
-    By itself, FastAPI blames the client for a form that can't be stored, with 400.
+    FastAPI itself would answer 400, which blames the client.
     """
     folder = tempfile.gettempdir()
 
@@ -104,6 +103,6 @@ def with_room_for_uploads(app: ASGIApp) -> ASGIApp:
 
 
 def _free(folder: str) -> int:
-    """Return how many bytes can still be written in `folder`."""
+    """Return how many bytes are free in `folder`."""
     space = os.statvfs(folder)
     return space.f_bavail * space.f_frsize

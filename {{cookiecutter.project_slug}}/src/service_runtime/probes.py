@@ -1,4 +1,4 @@
-"""The two questions that whoever runs the service asks it: is it alive, and is it ready?"""
+"""The routes that tell an orchestrator whether the service is alive and ready."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,7 @@ Check = Callable[[], Awaitable[bool]]
 
 
 def is_worth_logging(record: logging.LogRecord) -> bool:
-    """Return whether a line of uvicorn's access log is more than a probe with its 200: those would drown the others."""
+    """Return whether a line of uvicorn's access log is not a successful probe; those would drown the others."""
     match record.args:
         case (_client, _method, "/healthz" | "/readyz", _version, 200):
             return False
@@ -21,8 +21,8 @@ def is_worth_logging(record: logging.LogRecord) -> bool:
 def probes(*checks: Check) -> APIRouter:
     """Return the routes /healthz and /readyz.
 
-    /healthz answers 200 while the process is alive. /readyz tells whether the service can take requests: it answers 503
-    once a stop is requested, or while one of the `checks` (of a database, say) returns False.
+    /healthz answers 200 while the process is alive. /readyz answers 200 while the service can take requests, and 503
+    once a stop is requested, or while one of the `checks` (of a database, for example) returns False.
     """
     router = APIRouter(include_in_schema=False)
 

@@ -12,7 +12,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 
-# uvicorn imports some by name only: here, they get bytecode in the image.
+# uvicorn imports some modules by name. Imported here, they get bytecode in the image.
 import uvicorn
 import uvicorn.lifespan.on
 import uvicorn.protocols.websockets.auto
@@ -26,7 +26,7 @@ from service_runtime.settings import ServerSettings
 from service_runtime.stop import stop
 from service_runtime.streams import GRACE, Streams
 
-# When the service depends on `websockets`; uvicorn warns of a client that wants it otherwise.
+# Only if the service depends on `websockets`; without it, uvicorn warns about clients that try.
 with contextlib.suppress(ImportError):
     import uvicorn.protocols.websockets.websockets_sansio_impl
 
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 def serve(app: ASGIApp, settings: ServerSettings) -> None:
     """Serve `app` until a stop is requested, then end the process.
 
-    Exit status 0; 1 when requests had to be cut off, 3 when the port is taken or the start fails.
+    Exit status 0; 1 if requests had to be cut off; 3 if the port is taken or the start fails.
     """
     settings.apply()
     logging.getLogger("uvicorn.access").addFilter(is_worth_logging)
@@ -67,12 +67,12 @@ def serve(app: ASGIApp, settings: ServerSettings) -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server with another stop."""
+    """uvicorn's server with a stop that loses no request."""
 
     cut_off = False
 
     def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
-        """Serve as `config` says, and end `streams` at a stop."""
+        """Serve according to `config`; end `streams` at a stop."""
         super().__init__(config)
         self._streams = streams
 
@@ -82,21 +82,21 @@ class Server(uvicorn.Server):
         yield
 
     async def main_loop(self) -> None:
-        """Serve until it is time to stop, without looking ten times a second, as uvicorn does: that costs idle CPU."""
+        """Serve until it is time to stop. uvicorn checks for that ten times a second, which costs CPU when idle."""
         due = asyncio.create_task(_stop_is_due())
         while not due.done():
             await self.on_tick(0)  # sets the date in the headers of responses
             await asyncio.wait((due,), timeout=1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer all that has arrived or is on its way; cut off what takes longer than the timeout."""
+        """Answer all requests that have arrived or are on their way; cut off what takes longer than the timeout."""
         now = asyncio.get_running_loop().time
-        deadline = now() + stop.timeout - 1  # leaves time for the rest, before `stop` strikes
+        deadline = now() + stop.timeout - 1  # leaves time for the rest before `stop` ends the process
         listeners = sockets or []
         connections, tasks = self.server_state.connections, self.server_state.tasks
         logger.info("stopping", extra={"connections": len(connections), "requests": len(tasks)})
 
-        # Connections stay open for a while, and new ones are let in: responses close them.
+        # Connections stay open for a while, and new ones are accepted; their responses close them.
         ending = asyncio.create_task(self._streams.end())
         await asyncio.sleep(LINGER)
         for listener in listeners:
@@ -106,7 +106,7 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
 
-        # Those accepted last get their while, too.
+        # Give those accepted last the same time.
         await _wait(lambda: bool(connections or tasks), min(now() + LINGER, deadline))
         await ending
         await _wait(self._has_requests, deadline)
@@ -115,7 +115,7 @@ class Server(uvicorn.Server):
             logger.error("cut off", extra={"connections": len(connections), "requests": len(tasks)})
             for task in tasks:
                 task.cancel()
-        # What is left are WebSockets whose clients have not answered the close.
+        # Only WebSockets are left whose clients have not answered the close.
         await _wait(lambda: bool(connections), now() + GRACE)
         await super().shutdown(sockets)
 
@@ -129,7 +129,7 @@ class Server(uvicorn.Server):
 
 
 async def _stop_is_due() -> None:
-    """Return when a stop has been requested and its delay, in which load balancers hear of it, is over."""
+    """Return when a stop is requested and its delay is over, in which load balancers learn of it."""
     await stop.wait()
     if stop.delay:
         logger.info("stopping in %g s", stop.delay)

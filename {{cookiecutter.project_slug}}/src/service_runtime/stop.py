@@ -1,4 +1,4 @@
-"""The stop that SIGTERM or SIGINT asks for."""
+"""The stop that SIGTERM or SIGINT requests."""
 
 import faulthandler
 import os
@@ -8,9 +8,9 @@ from types import FrameType
 
 
 class Stop:
-    """Whether the service has been asked to stop, and how many seconds it may take over it.
+    """Whether a stop is requested, and how many seconds it may take.
 
-    With a `delay`, in seconds as well, a server takes requests for that long before.
+    With a `delay`, also in seconds, a server first takes requests for that long.
     """
 
     requested = False
@@ -18,12 +18,12 @@ class Stop:
     timeout = 8.0
 
     def __init__(self) -> None:
-        """Start with nobody who waits."""
+        """Start without a waiting task."""
         self._wake: set[Callable[[], object]] = set()
 
     async def wait(self) -> None:
-        """Return when a stop has been requested."""
-        # Not at the top: the init would keep it in memory.
+        """Return when a stop is requested."""
+        # Not at the top: imports there would stay in the init's memory.
         import asyncio
         from functools import partial
 
@@ -38,19 +38,19 @@ class Stop:
             self._wake.discard(wake)
 
     def listen(self) -> None:
-        """Let SIGTERM and SIGINT ask for the stop, from now on."""
+        """From now on, let SIGTERM and SIGINT request the stop."""
         signal.signal(signal.SIGTERM, self._receive)
         signal.signal(signal.SIGINT, self._receive)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        """Take note of the first signal; a second one ends the process at once, with 128+n."""
+        """Record the first signal; a second one ends the process at once, with 128+n."""
         if self.requested:
             os._exit(128 + number)
         self.requested = True
         for wake in self._wake:
             wake()
-        # When the time is up, a thread outside Python's control prints what every thread hangs on, and exits
-        # with 1: that works even when Python itself hangs.
+        # When the time is up, a thread outside of Python prints the traceback of every thread and exits with 1, even if
+        # Python itself hangs.
         faulthandler.dump_traceback_later(self.delay + self.timeout, exit=True)
 
 

@@ -1,9 +1,9 @@
-"""Open streams, WebSockets and server-sent events: a stop must end them, as nothing else would.
+"""How a stop ends open streams, that is WebSockets and server-sent events, which would not end by themselves.
 
-At a stop, the code of a stream has a moment to end by itself. A WebSocket's code learns of the stop when it receives:
-as if the client had left, with code 1012. That of an event stream may look at `stop.requested`. What has not ended
-then is cancelled. In the end the client of a WebSocket is told 1012 (service restart: connect again), and an event
-stream is complete, so that browsers connect again.
+At a stop, the code of a stream has GRACE seconds to end. That of a WebSocket learns of the stop when it receives: as if
+the client had disconnected, with code 1012. That of an event stream can check `stop.requested`. Code that has not ended
+by then is cancelled. Finally a WebSocket is closed with 1012 (service restart), and the response of an event stream is
+completed, so that clients connect again.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ SERVICE_RESTART = 1012
 
 
 class Streams:
-    """An ASGI application around another one, whose open streams it can end."""
+    """An ASGI application that wraps another one and can end its open streams."""
 
     def __init__(self, app: ASGIApp) -> None:
         """Serve `app`."""
@@ -29,7 +29,7 @@ class Streams:
         self._over = False
 
     async def end(self) -> None:
-        """Let the open streams end; after GRACE, cancel those that have not, and whatever opens then."""
+        """Let the open streams end; after GRACE, cancel those that have not, and any that open later."""
         self._ending.set()
         await asyncio.sleep(GRACE)
         self._over = True
@@ -37,7 +37,7 @@ class Streams:
             task.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what is no stream; watch over what is one."""
+        """Handle a request, a WebSocket, or the lifespan."""
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -46,14 +46,14 @@ class Streams:
             await self._app(scope, receive, send)
 
     def _opened(self, task: asyncio.Task[Any]) -> None:
-        """Take note that a stream has opened in `task`."""
+        """Record that a stream has opened in `task`."""
         self._open.add(task)
         if self._over:
             task.cancel()
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[asyncio.Task[Any]]:
-        """Yield the current task, for `_opened`; that a stop has ended what runs in it is no error."""
+        """Yield the current task, for `_opened`; if a stop ends what runs in it, that is not an error."""
         task = asyncio.current_task()
         assert task  # noqa: S101 - every coroutine runs in one
         try:
@@ -92,7 +92,7 @@ class Streams:
             nonlocal pending
             if state != "websocket.accept":
                 return await receive()
-            # Kept for the next call when this one is cancelled (by a timeout, say): no message gets lost.
+            # Kept for the next call if this one is cancelled, by a timeout for example: no message gets lost.
             pending = pending or asyncio.ensure_future(receive())
             await asyncio.wait((pending, ending), return_when=asyncio.FIRST_COMPLETED)
             if not pending.done():
@@ -121,6 +121,6 @@ class Streams:
 
 
 def _is_event_stream(start: Message) -> bool:
-    """Return whether a response that starts is one of server-sent events."""
+    """Return whether the response that starts is a stream of server-sent events."""
     headers = {name.lower(): value for name, value in start.get("headers", ())}
     return bool(headers.get(b"content-type", b"").startswith(b"text/event-stream"))

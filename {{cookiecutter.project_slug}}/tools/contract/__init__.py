@@ -2,32 +2,32 @@
 
     PYTHONPATH=tools python -m contract IMAGE [-k WORD] [--junitxml FILE] [other options of pytest]
 
-A test is a point; its marker has the promise, and how to fix what breaks it. `-k stop:` selects those that begin so.
-Two are judged at a time; one that comes too late is judged again alone. The table tells of each point
+Each test is a point of the contract; its marker has the promise, and how to fix what breaks it. `-k stop:` selects the
+points about stopping. Two points are judged at a time; one that is too slow is judged again alone. The table says for
+each point
 
-    held        what was seen
-    FAILED      what was seen, and how to fix it
-    EXCEPTED    it does not hold, and pyproject.toml says why it need not
+    held        with what was seen
+    FAILED      with what was seen, and how to fix it
+    EXCEPTED    it does not hold, with the reason in pyproject.toml
     not judged  the service can't start, since a required setting has no value
 
-SLOW in the environment makes every limit of time so many times longer: 10 for an image that is emulated, since it is
-for another platform than this machine.
+SLOW in the environment multiplies every time limit, for an emulated image: SLOW=10.
 
-Exit status: 0 all hold or are excepted, 1 some do not, 2 the image can't be examined. No container stays behind.
+Exit status: 0 all points hold or are excepted, 1 some do not, 2 the image can't be examined. No container is left.
 
-It needs Docker, or Podman by DOCKER=podman. Files are read from what the engine exports, so that the image does not
-speak for itself; the service runs as anybody would run it, its clients are a further container in its network. An image
-that exposes a port serves HTTP, any other one does jobs. [tool.image-contract] of pyproject.toml has all that differs:
+It needs Docker, or Podman with DOCKER=podman. Files are read from what the engine exports, so that the image can't lie
+about itself. The service runs as in production, and its clients in another container in its network. An image that
+exposes a port is a server, any other one a worker. [tool.image-contract] in pyproject.toml has what differs by project:
 
-    settings       values for settings without a default, for every start; a secret's is a placeholder
-    start-seconds  until the service must be healthy
-    memory, cpus, pids, tmp    what it must be content with, as in deploy/base/kubernetes.yaml; tmp is the size of /tmp
-    budget         MB (10^6 bytes) that each part of the image may weigh
-    except         points that need not hold, or files that one about files lets pass, each with its reason:
+    settings       values for settings without a default, for every start; a placeholder for a secret
+    start-seconds  the time in which the service must be healthy
+    memory, cpus, pids, tmp    the limits, as in deploy/base/kubernetes.yaml; tmp is the size of /tmp
+    budget         the size that each part of the image may have, in MB (10^6 bytes)
+    except         points that need not hold, or files that a point about files ignores, each with the reason:
                        "start: within limits" = "loads a model of 300 MB"
                        "files: no tool, package manager or cache" = { "*/bin/git" = "the service clones repositories" }
 
-Points of the project's own are the tests in tests/image/. A point returns what it saw:
+Tests in tests/image/ are the project's own points. A point returns what it saw:
 
     import pytest
 

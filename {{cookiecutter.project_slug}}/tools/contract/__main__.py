@@ -15,31 +15,31 @@ from contract.image import Unusable, remove_containers
 from contract.plugin import examine, promise
 
 COLOURS = {"held": 32, "FAILED": 31, "EXCEPTED": 33, "not judged": 33}
-# Without the options that the project has for its own tests.
+# Ignore the pytest configuration of the project's own tests.
 OPTIONS = ["--config-file", os.devnull, "--rootdir", ".", "-p", "contract.plugin", "-p", "no:cacheprovider"]
 OWN_POINTS = Path("tests/image")
 
 
 class Judge:
-    """What pytest tells: the points that were chosen, and a report of each."""
+    """A plugin that collects the chosen points and the result of each."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start with none."""
         self.points: list[str] = []
         self.rows: dict[str, list[str]] = {}
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Take note of the points, in their order."""
+        """Record the points in their order."""
         self.points = [promise(item) for item in session.items] or self.points
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Tell why a file can't be read."""
+        """Print why a file can't be collected."""
         if report.failed:
             print(report.longreprtext, file=sys.stderr)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take a row of the table; name the report after its point, for the JUnit file."""
+        """Record a row of the table; name the report after its point, for the JUnit file."""
         file, _, name = report.nodeid.partition("::")
         point = getattr(report, "point", name)
         report.nodeid = f"{file}::{point}"
@@ -47,7 +47,7 @@ class Judge:
             self.rows[point] = getattr(report, "row", ["FAILED", "the process that judges it has ended"])
 
     def run(self, *arguments: str) -> int:
-        """Run pytest without a word of its own, except for an error inside it; return its exit status."""
+        """Run pytest silently, except for its internal errors; return its exit status."""
         noise = io.StringIO()
         with contextlib.redirect_stdout(noise):
             status = int(pytest.main([*arguments], plugins=[self]))
@@ -56,7 +56,7 @@ class Judge:
         return status
 
     def table(self, image: str) -> Counter[str]:
-        """Print a row for each point that was judged, and how many hold; return the number of each status."""
+        """Print a row for each judged point and how many hold; return how often each status occurs."""
         rows = {point: self.rows[point] for point in [*self.points, *self.rows] if point in self.rows}
         for point, (status, seen, *more) in rows.items():
             word = f"\033[{COLOURS[status]}m{status:11}\033[0m" if sys.stdout.isatty() else f"{status:11}"
@@ -80,7 +80,7 @@ def main(arguments: list[str]) -> int:
         return 2
     options = [*OPTIONS, "--image", image, *options, str(Path(__file__).parent)]
     if OWN_POINTS.exists():
-        # Without tests/conftest.py, which is for tests of the code.
+        # Without tests/conftest.py, which is for the tests of the code.
         options += ["--confcutdir", str(OWN_POINTS), str(OWN_POINTS)]
     judge = Judge()
     if status := judge.run(*options, "--collect-only"):

@@ -1,4 +1,4 @@
-"""What a point can ask for, and how points are chosen, judged and reported: a plugin of pytest."""
+"""The pytest plugin of the contract: fixtures for points, and how points are chosen, judged and reported."""
 
 import fcntl
 import inspect
@@ -26,7 +26,7 @@ def image(pytestconfig: pytest.Config) -> Image:
 
 @pytest.fixture
 def no_file(request: pytest.FixtureRequest, image: Image) -> NoFile:
-    """A function that fails for paths that were found, except those that may be there; it returns what was seen."""
+    """A function that fails for the paths given to it, except those in pyproject.toml; it returns what was seen."""
     exception = image.terms["except"].get(promise(request.node))
     reasons: dict[str, str] = exception if isinstance(exception, dict) else {}
 
@@ -42,13 +42,13 @@ def no_file(request: pytest.FixtureRequest, image: Image) -> NoFile:
 
 
 def none_of(found: list[str]) -> None:
-    """Fail when something was found, with the first five."""
+    """Fail with the first five of the things found, if there are any."""
     if found:
         raise Broken(", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else ""))
 
 
 def promise(item: pytest.Item) -> str:
-    """Return the name of a point: the promise in its marker; the test's name without one."""
+    """Return the name of a point: the promise in its marker, or else the name of the test."""
     mark = item.get_closest_marker("point")
     test, bracket, case = item.name.partition("[")
     return f"{mark.args[0] if mark else test}{bracket}{case}"
@@ -60,7 +60,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Declare the marker."""
     config.addinivalue_line(
         "markers", "point(promise, fix, only): only='server' or 'jobs' is for an image that does that"
     )
@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the points for another kind of image, and let those fail that pyproject.toml excepts."""
+    """Leave out the points for the other kind of image; mark those that pyproject.toml excepts."""
     image = examine(config.getoption("image"))
     kind = "server" if image.serves else "jobs"
     marks = {item: item.get_closest_marker("point") for item in items}
@@ -91,7 +91,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @contextmanager
 def turn(kind: int) -> Iterator[None]:
-    """Wait for a lock and hold it: LOCK_SH together with other processes, LOCK_EX alone."""
+    """Hold a lock: LOCK_SH shared with other processes, LOCK_EX alone."""
     with Path(__file__).open() as file:
         fcntl.flock(file, kind)
         yield
@@ -99,7 +99,7 @@ def turn(kind: int) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
-    """Call a point, which returns what it saw; when it was late, three times more at most, while nothing else runs."""
+    """Call a point and keep what it returns; if it was late, try three times more while nothing else runs."""
     arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
     for times_left, kind in ((3, fcntl.LOCK_SH), (2, fcntl.LOCK_EX), (1, fcntl.LOCK_EX), (0, fcntl.LOCK_EX)):
         with turn(kind):
@@ -109,7 +109,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
             except Late:
                 if not times_left:
                     raise
-        arguments["image"] = Image(pyfuncitem.config.getoption("image"))  # which has found out nothing yet
+        arguments["image"] = Image(pyfuncitem.config.getoption("image"))  # without what the first one has kept
     return True
 
 
@@ -117,7 +117,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Give the report the name of the point and its row of the table: status, what was seen, what else to say."""
+    """Add the point's name and its row of the table to the report: status, what was seen, more lines."""
     report = yield
     mark = item.get_closest_marker("point")
     error = call.excinfo.value if call.excinfo else None
@@ -137,7 +137,7 @@ def pytest_runtest_makereport(
 
 
 def words(error: BaseException) -> str:
-    """Return what an error says, in one line."""
+    """Return the first line of an error's text."""
     text = str(error).partition("\n")[0]
     if isinstance(error, subprocess.TimeoutExpired):
         return f"no end after {error.timeout:.0f} s"

@@ -1,4 +1,4 @@
-"""What the project agrees to: the table [tool.image-contract] of pyproject.toml."""
+"""The rules for the table [tool.image-contract] in pyproject.toml."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,21 +7,21 @@ Check = Callable[[Any], bool]
 
 
 def is_number(value: object) -> bool:
-    """Tell whether it is a number above 0."""
+    """Tell whether `value` is a number above 0."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def is_text(value: object) -> bool:
-    """Tell whether it is some text."""
+    """Tell whether `value` is text that is not blank."""
     return isinstance(value, str) and value.strip() != ""
 
 
 def is_table(value: object, of: Check) -> bool:
-    """Tell whether it is a table whose values are all right."""
+    """Tell whether `value` is a table whose values all pass the check `of`."""
     return isinstance(value, dict) and all(map(of, value.values()))
 
 
-# What each key may be, with an example.
+# The check of each key, and an example.
 RULES: dict[str, tuple[Check, str]] = {
     "settings": (lambda table: is_table(table, is_text), '{ DATABASE_URL = "postgresql://placeholder" }'),
     "start-seconds": (is_number, "5"),
@@ -41,7 +41,7 @@ RULES: dict[str, tuple[Check, str]] = {
 
 
 def errors(table: dict[str, Any]) -> list[str]:
-    """Return what is wrong in the table, and what is allowed instead."""
+    """Return a line for everything that is wrong in the table, with what is allowed."""
     found = [f"{key} is unknown; allowed: {', '.join(RULES)}" for key in table if key not in RULES]
     for key, (fits, example) in RULES.items():
         if key not in table or not fits(table[key]):

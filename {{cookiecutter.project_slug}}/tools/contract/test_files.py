@@ -16,30 +16,30 @@ from packaging.utils import canonicalize_name
 from contract.image import ENGINE, Image
 from contract.plugin import NoFile, none_of, point
 
-# Patterns of files and folders that no image needs: tools, package managers and what they leave,
+# Files and folders that no image needs: tools, package managers and what they leave behind
 TOOLS = """
     */bin/gcc* */bin/*-gcc* */bin/cc */bin/[cg]++* */bin/clang* */bin/ld */bin/as */bin/make
     */bin/pip* */bin/uv */bin/uvx */bin/poetry */bin/wheel *.whl *.deb */bin/curl */bin/git
     */site-packages/pip */site-packages/setuptools */site-packages/poetry
     var/lib/apt/lists/*_* var/cache/apt/*.bin root/.cache/* */.cache/uv/*
 """
-# and what a build or a checkout may leave.
+# Files that a build or a checkout may leave behind
 LEFTOVERS = """
     */.git .git */.env .env */.netrc .netrc */netrc run/secrets/* project/*
     */poetry.lock poetry.lock app/pyproject.toml app/tests app/lib/tests tests
 """
-# What `uv venv` and the Dockerfile make below /app, beside the packages.
+# Files below /app that belong to no package: the build makes them
 MADE = """
     app/.venv/bin/*activate* app/.venv/bin/pydoc.bat app/.venv/pyvenv.cfg app/.venv/.gitignore app/.venv/CACHEDIR.TAG
     */site-packages/app.pth */site-packages/_virtualenv.p* app/bytecode/*.pyc
 """
 URL_WITH_PASSWORD = re.compile(r"[a-z]+://[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
 INNER = re.compile(r"(^|/)(site-packages|app/lib)/[^/]+/.*\.dist-info/")
-FOLDERS = {"venv": "app/.venv/", "bytecode": "app/bytecode/", "app": "app/"}  # the first that fits
+FOLDERS = {"venv": "app/.venv/", "bytecode": "app/bytecode/", "app": "app/"}  # the first match counts
 
 
 def like(path: str, patterns: str) -> bool:
-    """Tell whether a path is like one of the patterns."""
+    """Tell whether a path matches one of the patterns."""
     return any(fnmatch(path, pattern) for pattern in patterns.split())
 
 
@@ -53,7 +53,7 @@ def test_user(image: Image) -> str:
 
 @point("files: /app and the path can't be changed", fix="leave them to root: no chown, no chmod, no COPY --chown")
 def test_not_writable(image: Image, no_file: NoFile) -> str:
-    """Nothing belongs to the user, or may be written by it, its group, group 0 (OpenShift) or all."""
+    """Nothing belongs to the user, or is writable for it, its group, group 0 (OpenShift) or everybody."""
     number = str(image.config.get("User", "")).partition(":")[0]
     user = int(number) if number.isdigit() else 10001
     path = "".join(entry[5:] for entry in image.config.get("Env") or () if entry.startswith("PATH="))
@@ -69,7 +69,7 @@ def test_not_writable(image: Image, no_file: NoFile) -> str:
 
 @point("files: none setuid or setgid", fix="Dockerfile, stage base: find ... -perm /6000 -delete has to come last")
 def test_no_setuid(image: Image, no_file: NoFile) -> str:
-    """No file gives its caller other rights, those of the base image included."""
+    """No file gives its caller other rights, not even one of the base image."""
     found = [path for path, file in image.files.items() if file.info.isreg() and file.info.mode & 0o6000]
     return no_file(found, f"{len(image.files)} files seen")
 
@@ -80,13 +80,13 @@ def test_no_setuid(image: Image, no_file: NoFile) -> str:
     ' { "*/bin/git" = "the service clones repositories" }',
 )
 def test_no_tool(image: Image, no_file: NoFile) -> str:
-    """No compiler, pip, uv, Poetry, setuptools, curl, git, and nothing that they or apt leave behind."""
+    """No compiler, pip, uv, Poetry, setuptools, curl or git, and nothing that they or apt leave behind."""
     return no_file([path for path in image.files if like(path, TOOLS)], "none")
 
 
 @point("files: no secret, source tree, lock or test", fix="copy single files; give secrets as RUN --mount=type=secret")
 def test_no_leftover(image: Image, no_file: NoFile) -> str:
-    """Nothing of the build's context is left over, and no password in configuration or history."""
+    """Nothing is left over from the build context, and no password is in the configuration or history."""
     found = [path for path in image.files if like(path, LEFTOVERS)]
     texts = {"configuration": json.dumps(image.config), "history": "\n".join(text for _, text in image.history)}
     found += [f"a password in the {name}" for name, text in texts.items() if URL_WITH_PASSWORD.search(text)]
@@ -94,7 +94,7 @@ def test_no_leftover(image: Image, no_file: NoFile) -> str:
 
 
 def of_packages(image: Image, name: str) -> dict[str, str]:
-    """Return path -> text of the files `name` of all packages, without those that lie in another, as in setuptools."""
+    """Return path -> text of the files `name` of all packages, except packages inside packages, as in setuptools."""
     found = {path: file.text for path, file in image.files.items() if path.endswith(f".dist-info/{name}")}
     return {path: text for path, text in found.items() if not INNER.search(path)}
 
@@ -110,9 +110,9 @@ def versions(image: Image) -> dict[str, str]:
 
 @point("packages: exactly poetry.lock's main group", fix="build it again from this lock; what tests need is dev's")
 def test_as_locked(image: Image) -> str:
-    """Every package of the main group is there in its version, and no other one is."""
+    """Every package of the main group is there in its locked version, and no other package."""
     have, project = versions(image), image.pyproject["project"]
-    # A marker of one extra has to hold for one that the image has, or without any.
+    # A marker may hold for one of the extras in the image, or without an extra.
     extras = ["", *image.pyproject["tool"].get("image", {}).get("extras", [])]
     name = canonicalize_name(project["name"])
     want: dict[str, str] = {name: project.get("version") or have.get(name, "dynamic")}
@@ -131,9 +131,9 @@ def test_as_locked(image: Image) -> str:
 
 @point("packages: every file as in its wheel's RECORD", fix="build it again without cache; or find out who changed it")
 def test_as_recorded(image: Image, no_file: NoFile) -> str:
-    """Every file of a package has the hash that its RECORD names, and no RECORD leaves a file out.
+    """Every file of a package has the hash in its RECORD, and every file is in a RECORD.
 
-    The build has checked the wheels, RECORD included, against poetry.lock; the project's own RECORD it has written.
+    The build has checked the wheels, including their RECORDs, against poetry.lock; it writes the project's own RECORD.
     """
     recorded = {}
     for path, text in of_packages(image, "RECORD").items():
@@ -151,14 +151,14 @@ def test_as_recorded(image: Image, no_file: NoFile) -> str:
 
 @point("bytecode: that of the sources", fix="Dockerfile: bytecode.py has to run after the last change of a source")
 def test_bytecode(image: Image) -> str:
-    """Python does not compare them at the start, since it is told that nothing changes."""
+    """Python does not compare them at the start: the bytecode says that its source never changes."""
     none_of(image.facts["stale"])
     return "every file"
 
 
 @point("labels: true to the project", fix="make image fills them in; for a plain docker build, give its --build-arg")
 def test_labels(image: Image) -> str:
-    """The OCI labels are those of pyproject.toml and git; what the build could not find out is empty."""
+    """The OCI labels agree with pyproject.toml and git; what was unknown to the build is empty."""
     project = image.pyproject["project"]
     command = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
     revision = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
@@ -190,7 +190,7 @@ def test_size(image: Image) -> str:
                 inner = re.sub(r"^(.*/(site-packages|python3[\d.]*)|lib)/", "", path.removeprefix(folder))
                 sizes[part][inner.partition("/")[0]] += file.info.size
                 break
-    # tools/build/base.py also copies Python's programs, which are none of the packages.
+    # tools/build/base.py also copies Python's programs, which belong to no Debian package.
     programs = sum(file.info.size for path, file in image.files.items() if path.startswith("usr/local/bin/"))
     steps = [size for size, command in image.history if "build.base" in command]
     # Podman's history leaves out the steps of the stages below.

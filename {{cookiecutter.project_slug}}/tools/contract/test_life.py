@@ -1,4 +1,4 @@
-"""What one ordinary life of the service shows: start, settings, answers, logs, stop."""
+"""What an ordinary run of the service shows: start, settings, answers, logs, stop."""
 
 import json
 import re
@@ -6,14 +6,14 @@ import re
 from contract.image import SLOW, Broken, Image, Late
 from contract.plugin import none_of, point
 
-STOP = 1 * SLOW  # seconds until it must have ended when idle
+STOP = 1 * SLOW  # seconds in which an idle service must end
 
 
 @point(
     "start: healthy in time", fix="the service's log says why; HEALTHCHECK in the Dockerfile names the module to ask"
 )
 def test_healthy(image: Image) -> str:
-    """The image's own health check says so, and the engine asks it often enough to see it in time."""
+    """The image's own health check says so, and the engine runs it often enough to notice in time."""
     if missing := image.asked["missing"]:
         broken = Broken(f"no default, and no value in pyproject.toml: {', '.join(missing)}")
         values = dict.fromkeys(missing, "placeholder") | image.terms["settings"]
@@ -32,9 +32,9 @@ def test_healthy(image: Image) -> str:
 
 @point("start: compiles nothing", fix="import it where it is used, or name it in docker/import-also.txt")
 def test_compiles_nothing(image: Image) -> str:
-    """Every module comes from its bytecode, from the start over the first request to each route (or job) to the end.
+    """Every module is loaded from bytecode, from the start to the end, with a request to each route (or a job).
 
-    Python, asked to be verbose, names no source that it compiled.
+    With PYTHONVERBOSE, Python would name the sources that it compiles.
     """
     paths = re.findall(r"^# code object from '?([^'\s]+)'?$", image.verbose[0], re.MULTILINE)
     none_of([path for path in paths if path.endswith(".py")])
@@ -44,7 +44,7 @@ def test_compiles_nothing(image: Image) -> str:
 
 @point("settings: a wrong one ends it with one line", fix="settings.py: give it a type and a description")
 def test_wrong_settings(image: Image) -> str:
-    """Exit status 2, one line that names the variable, no traceback; a library may have logged that it is there."""
+    """Exit status 2, one line that names the variable, no traceback; log lines of libraries don't count."""
     for variable, (code, text) in image.refused.items():
         lines = [line for line in text.splitlines() if not is_log(line)]
         assert code == 2, f"{variable}: exit status {code}"
@@ -55,14 +55,14 @@ def test_wrong_settings(image: Image) -> str:
 
 @point("ready: /readyz and /healthz answer 200", fix="app.py: include the routes of probes()", only="server")
 def test_ready(image: Image) -> str:
-    """Both are there; what they tell apart shows in a stop."""
+    """Both routes are there; a stop shows the difference between them."""
     assert image.life.answers == [200, 200], f"answers: {image.life.answers}"
     return "both"
 
 
 @point("processes: no zombie stays", fix="__main__.py: prepare() has to come first")
 def test_no_zombie(image: Image) -> str:
-    """A process whose parent has ended becomes the init's, which waits for it."""
+    """A process whose parent has ended becomes a child of the init, which reaps it."""
     none_of([f"process {number}" for number in image.life.zombies])
     return "none"
 
@@ -77,7 +77,7 @@ def is_log(line: str) -> bool:
 
 @point("logs: a JSON object per line, at once", fix="log through `logging`; print nothing")
 def test_json(image: Image) -> str:
-    """Everything is on stdout while the service runs, not when a buffer is full; stderr stays empty."""
+    """Lines are on stdout as soon as they are logged, not when a buffer is full; stderr stays empty."""
     lines = image.life.stdout.splitlines()
     assert image.life.early_log, "nothing while it ran" if lines else "nothing at all"
     assert not image.life.stderr, f"on stderr: {image.life.stderr[:80]}"
@@ -87,7 +87,7 @@ def test_json(image: Image) -> str:
 
 @point("logs: a traceback inside its object", fix="leave sys.excepthook and the handlers of `logging` as they are")
 def test_traceback(image: Image) -> str:
-    """Also that of an error that nothing caught."""
+    """This includes uncaught exceptions."""
     done = image.run(*image.program("uncaught"))
     lines = done.stdout.splitlines()
     is_inside = len(lines) == 1 and is_log(lines[0]) and "on purpose" in lines[0] and "Traceback" in lines[0]
@@ -97,7 +97,7 @@ def test_traceback(image: Image) -> str:
 
 @point("logs: no secret", fix="settings.py: a secret is a SecretStr; never log the environment")
 def test_no_secret(image: Image) -> str:
-    """Secret settings, and variables that the service does not know, stay out of the log."""
+    """Secret settings, and variables that the service does not declare, stay out of the log."""
     texts = [image.life.stdout, image.life.stderr, *(text for _, text in image.refused.values())]
     for name, value in image.secrets.items():
         assert len(value) > 7, f"{name} in [tool.image-contract] needs 8 characters, to be found in a log"

@@ -19,21 +19,21 @@ def test_hardened(image: Image) -> str:
 
 @point("start: as any user", fix="make files readable for all (a+rX), and look up no user by its number")
 def test_any_user(image: Image) -> str:
-    """OpenShift gives a number that nobody has heard of, and group 0."""
+    """OpenShift assigns an arbitrary user number, and group 0."""
     with image.running("--user=1000660000:0") as container:
         return container.must_be_healthy()
 
 
 @point("start: without a network", fix="connect when it is needed; at the start, wait for nobody")
 def test_no_network(image: Image) -> str:
-    """Being alive depends on nobody else."""
+    """The service is alive without any other service."""
     with image.running("--network=none") as container:
         return container.must_be_healthy()
 
 
 @point("start: within limits", fix="load less, start fewer threads; or raise the limits in [tool.image-contract]")
 def test_limits(image: Image) -> str:
-    """Memory, CPU and processes as in deploy/base/kubernetes.yaml suffice for a healthy start."""
+    """The memory, CPU and processes of deploy/base/kubernetes.yaml are enough for a healthy start."""
     limits = {option: image.terms[option.partition("-")[0]] for option in ("memory", "cpus", "pids-limit")}
     with image.running(*(f"--{option}={limit}" for option, limit in limits.items())) as container:
         assert not container.state("OOMKilled"), f"killed: more than {limits['memory']} of memory"

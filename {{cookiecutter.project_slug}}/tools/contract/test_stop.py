@@ -1,4 +1,4 @@
-"""How the service shows that it hangs, and how it ends while it has something in hand."""
+"""How the service shows that it hangs, and how it stops while it is busy."""
 
 import time
 
@@ -10,7 +10,7 @@ AT_ONCE = 1 * SLOW  # seconds
 
 @point("health: a hanging service is unhealthy", fix="HEALTHCHECK has to ask the service itself, with a time limit")
 def test_hang(image: Image) -> str:
-    """Every process but the init is frozen; the health check then fails in its own time limit."""
+    """With every process but the init frozen, the health check fails within its own time limit."""
     with image.running(f"--env=HEARTBEAT_MAX_AGE={SLOW}") as container:
         container.must_be_healthy()
         container.run("freeze")
@@ -22,7 +22,7 @@ def test_hang(image: Image) -> str:
 
 @point("stop: every request is answered", fix="answer within SHUTDOWN_TIMEOUT; serve() does the rest", only="server")
 def test_requests(image: Image) -> str:
-    """Clients that keep their connection, open new ones, or are in the middle of a request, lose nothing."""
+    """Clients lose no request, whether they keep a connection, open new ones or are sending a request."""
     code, counts = image.load
     assert code == 0, f"status {code}"
     assert counts["lost"] == 0, f"{counts['lost']} of {counts['lost'] + counts['answered']} requests lost"
@@ -31,7 +31,7 @@ def test_requests(image: Image) -> str:
 
 @point("stop: /readyz goes false first", fix="app.py: /readyz is the one of service_runtime.probes", only="server")
 def test_not_ready(image: Image) -> str:
-    """Whoever balances the load hears of the stop while the service still answers."""
+    """Load balancers learn of the stop while the service still answers."""
     count = image.load[1]["not ready"]
     assert count, "/readyz never answered 503"
     return f"503 in {count} answers"
@@ -39,7 +39,7 @@ def test_not_ready(image: Image) -> str:
 
 @point("stop: the job in hand is finished or given back", fix="__main__.py: let run() do the jobs", only="jobs")
 def test_job(image: Image) -> str:
-    """A job that asks gives the rest back, one that does not is finished; the status is 0 then."""
+    """A job that asks gives the rest back, one that does not is finished; the exit status is 0."""
     for kind, last in {"asks": "given back", "stubborn": "finished"}.items():
         with image.running(command=image.program("job", image.package, kind)) as container:
             code, seconds = container.kill("TERM")
@@ -50,7 +50,7 @@ def test_job(image: Image) -> str:
 
 @point("stop: a second signal ends it at once", fix="__main__.py: prepare() takes the signals; set no handler yourself")
 def test_second_signal(image: Image) -> str:
-    """Whoever presses Ctrl-C twice means it, even while something is in hand."""
+    """Pressing Ctrl-C twice ends the service at once, even while it is busy."""
     if image.serves:
         with image.running() as container, container.client("hold"):
             code, seconds = container.kill("TERM", "TERM")
