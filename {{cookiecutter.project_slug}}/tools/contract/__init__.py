@@ -11,7 +11,8 @@ Two are judged at a time; one that comes too late is judged again alone. The tab
     not judged  the service can't start, since a required setting has no value
 
 SLOW in the environment makes every limit of time so many times longer: 10 for an image that is emulated, since it is
-for another platform than this machine.
+for another platform than the engine's machine. Its memory is not judged, and requests that are lost in a stop, since
+the emulator takes part in both.
 
 Exit status: 0 all hold or are excepted, 1 some do not, 2 the image can't be examined. No container stays behind.
 

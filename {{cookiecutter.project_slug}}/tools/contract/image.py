@@ -90,6 +90,13 @@ def output(*arguments: str) -> str:
     return done.stdout
 
 
+def architecture() -> str:
+    """Return what the engine's machine is, as images name it: amd64, arm64."""
+    told = json.loads(output("version", "--format", "{{json .}}"))
+    server = told.get("Server") or told["Client"]  # Podman has none on the machine itself
+    return str(server.get("Arch") or server["OsArch"].rpartition("/")[2])
+
+
 def probe(name: str) -> str:
     """Return the text of a program in `probes`."""
     return (Path(__file__).parent / "probes" / f"{name}.py").read_text(encoding="utf-8")
@@ -114,6 +121,7 @@ class Image:
             if wrong := errors(self.terms):
                 raise Unusable("\n    ".join(["pyproject.toml, [tool.image-contract]:", *wrong]))
             inspected = json.loads(output("image", "inspect", name))[0]
+            self.is_emulated = inspected["Architecture"] != architecture()
         except (Broken, OSError, tomllib.TOMLDecodeError) as error:
             hint = (
                 f"Run this in the project's folder, after `make image`; {ENGINE}, or what DOCKER names, has to answer."
