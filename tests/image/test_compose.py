@@ -53,10 +53,10 @@ def container(engine: Engine, project: Project) -> str:
 
 def test_up_starts_what_image_builds(project: Project, settings: dict[str, str], engine: Engine) -> None:
     project.write(".env", 'GREETING="two words"\nLOG_LEVEL=WARNING\nPORT=1\n')
-    project.make("image", env=settings)
-    built = engine.inspect(settings["IMAGE"], ".Id")
     project.make("up", env=settings)
     started = container(engine, project)
+    project.make("image", env=settings)  # the same again
+    built = engine.inspect(settings["IMAGE"], ".Id")
     assert engine.inspect(started, ".Image") == built
     labels = engine.inspect(built, ".Config.Labels")
     assert (labels["switch"], labels["org.opencontainers.image.version"]) == ("honoured", "0.1.0")

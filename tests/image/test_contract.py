@@ -260,16 +260,6 @@ def test_required_setting(bake: Bake, engine: Engine) -> None:
     assert rows["logs: no secret"].seen == "3 variables"
 
 
-def test_dynamic_version(bake: Bake, engine: Engine) -> None:
-    project = bake(service_type="worker")
-    project.replace("pyproject.toml", 'version = "0.1.0"', 'dynamic = ["version"]')
-    project.replace("pyproject.toml", "\n[tool.poetry]\n", '\n[tool.poetry]\nversion = "2.0"\n')
-    image, _ = engine.build(project, "--build-arg", "VERSION=2.0")
-    assert red(table(judge(project, image, "-k", "labels: or packages:"))) == {}
-    image, _ = engine.build(project, "--build-arg", "VERSION=3.0")
-    assert red(table(judge(project, image, "-k", "labels:"))) == {"labels: true to the project": "version is '3.0'"}
-
-
 SIZE, NO_TOOL = "size: within the budget", "files: no tool, package manager or cache"
 
 

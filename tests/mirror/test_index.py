@@ -11,7 +11,7 @@ import pytest
 from tests.helpers.engine import Engine
 from tests.helpers.machine import index_environment, lab
 from tests.helpers.mirror import FILE, HOST, PACKAGE, PASSWORD, USER, Tool, in_base_image, lines
-from tests.helpers.project import Bake, run
+from tests.helpers.project import Bake, build_script, run
 from tests.lab.unruly import GOOD, STOWAWAY, Behaviour, Unruly, alter, refusing
 
 VERSION = PACKAGE.replace("-", "_") + "-*"
@@ -140,6 +140,21 @@ def test_a_failure_that_is_not_the_mirrors_is_told_once(tool: Callable[[str], To
     assert done.returncode == 1
     assert done.stderr.count("pyproject.toml changed significantly") == 1
     assert not lines(done)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    "told",
+    [
+        "Current Python version (3.13.1) is not allowed by the project. Poetry was unable to find a compatible version",
+        "Because no versions match, version solving failed.",
+        "error: No space left on device (os error 28)",
+    ],
+)
+def test_nobody_blames_the_mirror_for_what_is_missing_here(bake: Bake, tmp_path: Path, told: str) -> None:
+    env = {"PYPI_MIRROR": "https://mirror.invalid/simple/"}
+    done = build_script(bake(), "mirror", "index", "sh", "-c", f"echo '{told}'; exit 4", cwd=tmp_path, **env)
+    assert (done.returncode, done.stderr) == (4, f"{told}\n")
 
 
 @pytest.mark.parametrize("name", ["packages", "pip", "uv", "poetry"])

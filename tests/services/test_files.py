@@ -1,4 +1,7 @@
-"""Files: a C library needed at import, large uploads, a program of its own, data beside the code and outside src."""
+"""Files: a C library needed at import, large uploads, a program of its own, data beside the code and outside src.
+
+It is also the one with every exception that a team may need, all in one image.
+"""
 
 import contextlib
 import hashlib
@@ -16,6 +19,26 @@ from tests.helpers.project import Project
 from tests.helpers.servers import debian
 from tests.services.conftest import Scaffold
 
+NO_TOOL, LABELS = "files: no tool, package manager or cache", "labels: true to the project"
+# What the team changes in pyproject.toml.
+EDITS = {
+    '\nversion = "0.1.0"\n': '\ndynamic = ["version"]\n',
+    '    { include = "service_runtime", from = "src" },\n]\n': '    { include = "service_runtime", from = "src" },\n]\n'
+    'version = "2.0"\n',
+    "\nextras = []\n": '\nextras = ["sorted"]\n',
+    '\ntmp = "64m"\n': '\ntmp = "192m"\n',
+    "app = 1, debian = 2 }": "app = 1, debian = 150 }",
+    "\n[tool.image-contract.except]\n": "\n[tool.image-contract.except]\n"
+    f'"{NO_TOOL}" = {{ "*/bin/git" = "uploads are kept in a repository" }}\n',
+}
+ADDED = """
+[project.scripts]
+kind-of = "files.command:main"
+
+[project.optional-dependencies]
+sorted = ["sortedcontainers>=2,<3"]
+unused = ["tabulate>=0.9,<1"]
+"""
 MB = 10**6
 UPLOAD = 100 * MB
 
@@ -25,18 +48,27 @@ def files(scaffold: Scaffold, engine: Engine) -> tuple[Project, str]:
     """The project, and its image."""
     project = scaffold("files", service_type="fastapi", build_image="slim")
     services.let_through(project, "share")
-    project.append("pyproject.toml", '\n[project.scripts]\nkind-of = "files.command:main"\n')
-    project.replace("pyproject.toml", '\ntmp = "64m"\n', '\ntmp = "192m"\n')
-    project.replace("pyproject.toml", "app = 1, debian = 2 }", "app = 1, debian = 14 }")
+    for old, new in EDITS.items():
+        project.replace("pyproject.toml", old, new)
+    project.append("pyproject.toml", ADDED)
     services.finish(project, "python-magic>=0.4,<1", "python-multipart>=0.0.20,<1")
-    return project, engine.build(project, "--build-arg", "VERSION=0.1.0")[0]
+    return project, engine.build(project, "--build-arg", "VERSION=2.0")[0]
+
+
+def test_a_label_with_another_version_than_the_dynamic_one(files: tuple[Project, str], engine: Engine) -> None:
+    project, _ = files
+    image, _ = engine.build(project, "--build-arg", "VERSION=3.0")
+    assert red(table(judge(project, image, "-k", "labels:"))) == {LABELS: "version is '3.0'"}
 
 
 def test_holds(files: tuple[Project, str]) -> None:
+    """With git, a larger budget, files beside src, an extra of the project's and a version that is dynamic."""
     debian("libmagic1")  # for the project's tests, outside a container
     project, image = files
     services.check(project)
-    assert red(table(judge(project, image))) == {}
+    rows = table(judge(project, image))
+    assert red(rows) == {}
+    assert rows[NO_TOOL].seen == "none; except usr/bin/git: uploads are kept in a repository"
     services.update(project)
 
 

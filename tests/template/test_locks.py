@@ -1,10 +1,11 @@
 """The locks of this repository's own tools, and the pins of a project's."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from scripts.locks import POETRY
+from scripts.locks import INTERNALS, POETRY
 from tests.helpers.combinations import CHOICES, ROOT
 from tests.helpers.machine import index_environment
 from tests.helpers.project import run
@@ -18,12 +19,21 @@ def test_locks_of_our_own_tools_are_in_step() -> None:
         assert (ROOT / f"requirements/{name}.txt").read_text() == exported, f"requirements/{name}.txt: run `make locks`"
 
 
+@pytest.mark.quick
+@pytest.mark.parametrize("name", INTERNALS)
+def test_whose_internals_we_use_is_bounded_to_the_minor_version_that_was_tested(name: str) -> None:
+    major, minor = version(name).split(".")[:2]
+    bound = f'"{name}>={major}.{minor},<{major}.{int(minor) + 1}"'
+    for file in ("templates/services.jinja", "pyproject.toml"):
+        assert bound in (ROOT / file).read_text(), file
+
+
 @pytest.mark.parametrize("platform", ["aarch64-apple-darwin", "aarch64-unknown-linux-gnu"])
-@pytest.mark.parametrize("version", CHOICES["python_version"][:2])
-def test_every_pin_has_a_wheel_elsewhere(version: str, platform: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("python", CHOICES["python_version"][:2])
+def test_every_pin_has_a_wheel_elsewhere(python: str, platform: str, tmp_path: Path) -> None:
     """For the default Python and the newest, on machines that this suite does not run on."""
     options = ("--dry-run", "--no-deps", "--no-build", "--require-hashes", "--target", tmp_path)
-    machine = ("--python-version", version, "--python-platform", platform)
+    machine = ("--python-version", python, "--python-platform", platform)
     index = index_environment()["PYPI_MIRROR"]
     for pins in sorted((ROOT / "{{cookiecutter.project_slug}}/tools/pins").iterdir()):
         run("uv", "pip", "install", *options, *machine, "-r", pins, env={"UV_DEFAULT_INDEX": index} if index else {})

@@ -6,6 +6,7 @@ import pty
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -52,6 +53,19 @@ def test_environments_of_a_python_that_is_gone_are_made_again(installed: Install
     project.make("install", env=env)
     assert all(link.exists() for link in links)
     assert project.make("install", env=env).stdout.strip() == "make: Nothing to be done for 'install'."
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("gone", [".tools", ".venv"])
+def test_one_environment_alone_may_have_lost_its_python(bake: Bake, gone: str) -> None:
+    project = bake()
+    for folder in (".tools", ".venv"):
+        project.write(f"{folder}/done", "")
+        (project.path / folder / "bin").mkdir()
+        (project.path / folder / "bin/python").symlink_to("/nowhere/python" if folder == gone else sys.executable)
+    project.make("--dry-run", "install")
+    done = [folder for folder in (".tools", ".venv") if (project.path / folder / "done").exists()]
+    assert done == [folder for folder in (".tools", ".venv") if folder != gone]
 
 
 @pytest.mark.quick

@@ -36,3 +36,9 @@ def test_readme_names_every_choice(page: str) -> None:
         table_row = next((line for line in lines if line.startswith(f"| `{name}` ")), "")
         missing = [value for value in offered if f"`{value}`" not in table_row]
         assert not missing, f"{page}: the row of `{name}` does not name {missing}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "README.ko.md", "{{cookiecutter.project_slug}}/README.md"])
+def test_windows_is_told_where_to_work(page: str) -> None:
+    """Not all packages have wheels for it: uvloop, for one."""
+    assert re.search(r"Windows.*WSL 2", (ROOT / page).read_text())

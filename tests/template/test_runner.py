@@ -20,6 +20,7 @@ def test_emulation_is_a_command_of_its_own() -> None:
     options = ("--collect-only", "--quiet", "-p", "no:cacheprovider", "tests/image/test_arm64.py")
     assert "no tests collected" in run(sys.executable, "-m", "pytest", *options, cwd=ROOT, check=False).stdout
     assert "::test_holds" in run(sys.executable, "-m", "pytest", *options, "-m", "arm64", cwd=ROOT).stdout
+    assert "\nmake arm64\n" in (ROOT / ".ci/run").read_text()
 
 
 WITHOUT_ENGINE = {"PATH": "/usr/bin:/bin", "DOCKER_HOST": "unix:///nowhere.sock"}

@@ -11,7 +11,8 @@ each point
     EXCEPTED    it does not hold, with the reason in pyproject.toml
     not judged  the service can't start, since a required setting has no value
 
-SLOW in the environment multiplies every time limit, for an emulated image: SLOW=10.
+SLOW in the environment multiplies every time limit, for an emulated image: SLOW=10. There the memory limit is not set,
+and requests that are lost in a stop are excepted, since the emulator takes part in both.
 
 Exit status: 0 all points hold or are excepted, 1 some do not, 2 the image can't be examined. No container is left.
 

@@ -91,6 +91,13 @@ def output(*arguments: str) -> str:
     return done.stdout
 
 
+def architecture() -> str:
+    """Return the architecture of the engine's machine, named as in images: amd64, arm64."""
+    told = json.loads(output("version", "--format", "{{json .}}"))
+    server = told.get("Server") or told["Client"]  # Podman has none on the machine itself
+    return str(server.get("Arch") or server["OsArch"].rpartition("/")[2])
+
+
 def remove_containers() -> None:
     """Remove the containers that this run has started and not removed."""
     if left := engine("ps", "--all", "--quiet", "--filter", f"label={LABEL}").stdout.split():
@@ -110,6 +117,7 @@ class Image:
             if wrong := errors(self.terms):
                 raise Unusable("\n    ".join(["pyproject.toml, [tool.image-contract]:", *wrong]))
             inspected = json.loads(output("image", "inspect", name))[0]
+            self.is_emulated = inspected["Architecture"] != architecture()
         except (Broken, OSError, tomllib.TOMLDecodeError) as error:
             hint = (
                 f"Run this in the project's folder, after `make image`; {ENGINE}, or what DOCKER names, has to answer."

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from contract.image import SLOW, Image, Late, engine
 from contract.plugin import point
 
@@ -21,10 +23,13 @@ def test_hang(image: Image) -> str:
 
 
 @point("stop: every request is answered", fix="answer within SHUTDOWN_TIMEOUT; serve() does the rest", only="server")
-def test_requests(image: Image) -> str:
+def test_requests(image: Image, request: pytest.FixtureRequest) -> str:
     """Clients lose no request, whether they keep a connection, open new ones or are sending a request."""
     code, counts = image.load
     assert code == 0, f"status {code}"
+    if counts["lost"] and image.is_emulated:
+        reason = "QEMU does not know the option that refuses new connections and keeps those that wait"
+        request.applymarker(pytest.mark.xfail(reason=f"emulated: {reason}"))
     assert counts["lost"] == 0, f"{counts['lost']} of {counts['lost'] + counts['answered']} requests lost"
     return f"{counts['answered']} answered, 0 lost"
 
