@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ from tests.helpers.machine import lab, unavailable
 from tests.helpers.project import Bake, Project, baked, run
 from tests.helpers.repository import template_repository
 from tests.lab.engine import containerd_host, network
+
+# The project's tools are imported where they stand, in the template: bytecode beside them would be rendered.
+sys.dont_write_bytecode = True
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
