@@ -1,6 +1,8 @@
 """Fixtures for all tests: bake a project, build its image on a real engine."""
 
+import itertools
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -16,6 +18,10 @@ from tests.helpers.project import Bake, Project, baked, run
 from tests.helpers.repository import template_repository
 from tests.lab.engine import containerd_host, network
 
+# The project's tools are imported where they stand, in the template: bytecode beside them would be rendered.
+sys.dont_write_bytecode = True
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests/runtime as quick: that room knows no marks, since rendered projects run it, too."""
@@ -24,10 +30,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.quick)
 
 
+@pytest.fixture(scope="session")
+def rendered(cookies_session: Any) -> Bake:
+    """Return a function that bakes a project once for the same answers: leave what it returns as it is."""
+    done: dict[str, Project] = {}
+
+    def rendered(**answers: str) -> Project:
+        key = json.dumps(answers, sort_keys=True)
+        if key not in done:
+            done[key] = baked(cookies_session, answers)
+        return done[key]
+
+    return rendered
+
+
 @pytest.fixture
-def bake(cookies: Any) -> Bake:
-    """Return a function that bakes a project: `bake(service_type="worker")`."""
-    return lambda **answers: baked(cookies, answers)
+def bake(rendered: Bake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bake]:
+    """Return a function that gives a test a project of its own: `bake(service_type="worker")`."""
+    folder, numbers = tmp_path_factory.mktemp("baked"), itertools.count()
+
+    def bake(**answers: str) -> Project:
+        project = rendered(**answers)
+        copy = folder / str(next(numbers)) / project.path.name
+        return Project(shutil.copytree(project.path, copy, symlinks=True), project.answers)
+
+    yield bake
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from tests.helpers.contract import judge, red, table
 from tests.helpers.engine import PYTHON, Engine
 from tests.helpers.project import Bake, run
 
+WITH_PASSWORD = "https://user:canary-password@example.com/team/x.git"
 ORIGINS = {
     "/srv/git/x.git": "",
-    "https://user:canary-password@example.com/team/x.git": "https://example.com/team/x.git",
+    WITH_PASSWORD: "https://example.com/team/x.git",
     "git@example.com:team/x.git": "https://example.com/team/x.git",
     "ssh://git@example.com:2222/team/x.git": "https://example.com/team/x.git",
     "ssh://example.com/team/x.git": "https://example.com/team/x.git",
@@ -49,7 +50,11 @@ def test_make_image_fills_in_the_labels(bake: Bake, engine: Engine) -> None:
     git("commit --quiet --message=first")
     for origin, source in ORIGINS.items():
         git(f"remote set-url origin {origin}")
-        assert label("source") == source
+        said = project.make("image", "DOCKER=echo", env=settings).stdout  # what it gives to the build
+        assert f" --build-arg SOURCE={source} --build-arg VERSION=" in said
+        assert "canary-password" not in said
+    git(f"remote set-url origin {WITH_PASSWORD}")
+    assert label("source") == ORIGINS[WITH_PASSWORD]
     assert label("revision") == git("rev-parse HEAD")
     assert wrong() == {}
     project.append("README.md", "\n")

@@ -212,6 +212,10 @@ class SmallTemplate:
         commit(self.folder, news)
         run("git", "tag", tag, cwd=self.folder)
 
+    def commit_of(self, version: str) -> str:
+        """Return the commit of a version."""
+        return run("git", "rev-parse", f"{version}^{{commit}}", cwd=self.folder).stdout.strip()
+
     def render(self, version: str, **answers: str) -> Path:
         """Return a folder with `version` rendered by cookiecutter; it is shared, so leave it as it is."""
         place = self.renders / "-".join((version, *answers.values()))
