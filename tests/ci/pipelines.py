@@ -207,9 +207,9 @@ def run_gitlab_job(
     script = "\n".join([*job.get("before_script", []), *job["script"]])
     done = shell(["sh", "-ec", script], checkout, {**machine.env, "HOME": str(home), **variables})
     artifacts = machine.folder / "artifacts"
-    for path in job.get("artifacts", {}).get("paths", []):
-        if (checkout / path).exists():
-            shutil.copy(checkout / path, artifacts)
+    for pattern in job.get("artifacts", {}).get("paths", []):
+        for path in checkout.glob(pattern):
+            shutil.copy(path, artifacts)
     for used, kept in cache.items():
         if done.returncode == 0 and used.exists():
             shutil.rmtree(kept, ignore_errors=True)
