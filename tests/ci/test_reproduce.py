@@ -1,6 +1,7 @@
 """`make reproduce`: an image of a while ago is built again, bit for bit; and what was changed in one is named."""
 
 import io
+import sys
 import tarfile
 import uuid
 from pathlib import Path
@@ -106,6 +107,18 @@ def test_an_image_that_does_not_tell_enough(
     with pytest.raises(SystemExit, match="2"):
         reproduce.build_arguments(labels)
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [([], "name one image"), (["x"], "there is no nowhere on the PATH")],
+    ids=["use", "engine"],
+)
+def test_what_can_not_be_told(arguments: list[str], message: str) -> None:
+    done = run(sys.executable, reproduce.__file__, *arguments, env={"DOCKER": "nowhere"}, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
 
 
 def test_an_image_of_last_month(bake: Bake, engine: Engine, registry: Registry, tmp_path: Path) -> None:

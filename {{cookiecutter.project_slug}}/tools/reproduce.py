@@ -20,6 +20,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -185,6 +186,8 @@ def compare(built: str, given: str) -> str:
 
 def main(image: str) -> int:
     """Build `image` again and compare; return the exit status."""
+    if not shutil.which(DOCKER):
+        impossible(f"there is no {DOCKER} on the PATH; DOCKER names the engine's program: docker or podman")
     if subprocess.run([DOCKER, "image", "inspect", image], capture_output=True, check=False).returncode:  # noqa: S603
         run(DOCKER, "pull", image, output=False)
     given = inspect(image)
@@ -209,5 +212,5 @@ def main(image: str) -> int:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit(__doc__)
+        impossible("name one image: make reproduce IMAGE=registry.example.com/team/name:1.2.0")
     sys.exit(main(sys.argv[1]))
