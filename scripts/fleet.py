@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.dont_write_bytecode = True  # in the template, it would be rendered
 sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}/tools"))
 
 import propose  # noqa: E402
