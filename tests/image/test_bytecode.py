@@ -53,6 +53,9 @@ class A:
     import no_example
     '''
     import v
+    note = \"\"\"It's "so", or ""so"":
+
+    import no_quoted\"\"\"
 
     def method(
         self,
@@ -158,7 +161,7 @@ def test_a_wrong_name_in_the_list_is_told(find: Callable[..., dict[str, set[str]
 
 def compiled(tmp_path: Path, lines: list[str]) -> Run:
     (tmp_path / "list.txt").write_text("\n".join(lines))
-    command = (sys.executable, "-S", "-m", "build.bytecode", "list.txt", "root", "layer")
+    command = (sys.executable, "-S", "-m", "build.bytecode", "list.txt", "layer", "elsewhere", "root")
     return run(*command, cwd=tmp_path, env={"PYTHONPATH": str(TOOLS), "PYTHONHASHSEED": "0"}, check=False)
 
 
@@ -200,9 +203,11 @@ def test_bytecode_depends_on_the_source_alone(tmp_path: Path) -> None:
 def test_a_list_that_is_out_of_date_is_refused(tmp_path: Path) -> None:
     listed = source(tmp_path, "good.py", "")
     source(tmp_path, "good.py", "import json\n")
-    done = compiled(tmp_path, [listed])
-    assert done.returncode == 1
-    assert "good.py has changed since it was listed" in done.stderr
+    for line in (listed, listed.replace("good", "missing")):
+        done = compiled(tmp_path, [line])
+        assert done.returncode == 1
+        assert f"{line.split()[1]} has changed since it was listed" in done.stderr
+        shutil.rmtree(tmp_path / "layer")
 
 
 # Modules of a service's dependencies, and what becomes of a build when the service imports them.

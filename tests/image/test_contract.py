@@ -157,6 +157,15 @@ def test_holds(build: Build, answers: Answers) -> None:
     assert red(rows) == {}
 
 
+def test_holds_with_lazy_imports(build: Build, engine: Engine, tmp_path: Path) -> None:
+    """What Python 3.15 puts off until it is used (PEP 810) has its bytecode as well."""
+    project, image = build(python_version="3.15", mirror="none")
+    lazy = broken(engine, image, tmp_path, "ENV PYTHON_LAZY_IMPORTS=all")
+    rows = table(judge(project, lazy, "-k", "compiles or healthy or wrong or requests or second"))
+    assert {"start: compiles nothing", "stop: every request is answered"} < rows.keys()
+    assert red(rows) == {}
+
+
 def test_holds_under_podman(bake: Bake, engine: Engine) -> None:
     """Built by Buildah and run by Podman, both from Debian's packages."""
     if not lab():

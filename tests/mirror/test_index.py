@@ -192,7 +192,7 @@ def test_altered_build_backend_is_an_incident(bake: Bake, mirror: Unruly, tmp_pa
     (address,) = re.findall(r'"(/pypi/packages/[^"#]+/docopt-0\.6\.2\.tar\.gz)', page)
     archive, wheels = tmp_path / "docopt-0.6.2.tar.gz", tmp_path / "wheels"
     archive.write_bytes(mirror.fetch(address)[2])
-    paths = {'"$archive"': str(archive), "/wheels": str(wheels)}
+    paths = {'"$archive"': str(archive), "wheels": str(wheels)}
     command = [paths.get(word, word) for word in options.replace("\\\n", " ").split()] + ["--no-cache"]
     env = {"PYPI_MIRROR": mirror.pypi, "SSL_CERT_FILE": lab()["LAB_CA"], "MIRROR_FALLBACK": "0"}
     through = (sys.executable, "tools/build/mirror.py", "index", *command)

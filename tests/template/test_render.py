@@ -89,6 +89,16 @@ def test_no_step_mounts_the_context(rendered: Bake, answers: Answers) -> None:
 
 
 @every_combination
+def test_what_a_stage_hands_on_lies_in_a_folder(rendered: Bake, answers: Answers) -> None:
+    """BuildKit walks through all that lies beside what is copied or mounted: in / this is a whole image."""
+    dockerfile = rendered(**answers).read("Dockerfile")
+    copied = re.findall(r"COPY --from=\S+ (.+) \S+\n", dockerfile)
+    paths = " ".join([*copied, *re.findall(r"--mount=type=bind\S*,source=([^,\s]+)", dockerfile)]).split()
+    assert len(paths) > 20
+    assert [path for path in paths if path.count("/") < 2] == []
+
+
+@every_combination
 def test_git_tracks_every_file(rendered: Bake, tmp_path: Path, answers: Answers) -> None:
     project = rendered(**answers)
     git = ("git", "--git-dir", tmp_path / "git", "--work-tree", project.path)
