@@ -1,7 +1,10 @@
 """What a build makes of dependencies and Debian packages, and how it fails: in plain words."""
 
 import os
+import re
 from pathlib import Path
+
+import pytest
 
 from tests.helpers.engine import PYTHON, Engine
 from tests.helpers.project import Bake, Project, add_dependency, relock
@@ -94,3 +97,15 @@ def test_debian_packages_reach_the_stage_that_they_are_for(bake: Bake, engine: E
 def test_empty_lists_run_no_apt(bake: Bake, engine: Engine) -> None:
     _, done = engine.build(bake(), "--no-cache-filter", "base")
     assert "Reading package lists" not in done.stderr
+
+
+@pytest.mark.quick
+def test_a_step_of_the_base_changes_with_the_files_that_it_mounts(bake: Bake) -> None:
+    """Buildah looks for a step in its cache by the text alone, which must hold a checksum of those files."""
+    project = bake()
+    assert {"settings"} == set(re.findall(r"AS base\n(?:.*\n)*?RUN .*from=(\w+)", project.read("Dockerfile")))
+    seen = set()
+    for file in ("README.md", "docker/apt-runtime.txt", "docker/debian.sources", "tools/build/base.py"):
+        project.append(file, "\n# changed\n")
+        seen.update(re.findall(r" --build-arg SETTINGS=(\S+) ", project.make("image", "DOCKER=echo").stdout))
+    assert len(seen) == 4
