@@ -36,6 +36,8 @@ PARTS = {
     "growth": "10, 50 and 150 packages",
     "runner": "a CI machine with an empty cache",
     "pipeline": "the commands of a generated CI pipeline",
+    "compression": "an image pushed and pulled",
+    "lazy": "lazy imports, which Python has since 3.15",
     "render": "scaffolding",
 }
 GROWTH = (10, 50, 150)
@@ -44,6 +46,7 @@ PUSHED = {"code": "cold", "add": "dev", "update": "add"}
 ON_RUNNER = ("ours", "uv")
 # What CI runs, in its order. `make audit` is missing: it makes the SBOM, and asks a public service about it.
 PIPELINE = ("check", "image", "check-image", "sbom", "push")
+COMPRESSIONS = ("gzip", "zstd")
 KEPT = 3  # repetitions, from which on the results are kept
 RESULTS = HERE / "results"
 History = Mapping[str, Path]
@@ -154,38 +157,81 @@ def measure_runner(history: History, runs: int) -> Results:
 
 
 def measure_pipeline(folder: Path, runs: int) -> Results:
-    """Return command -> seconds, one per run: what CI runs for a code change of the default service, up to the push.
+    """Return commit -> command -> seconds, one per run: what CI runs for the default service, up to the push.
 
-    The machine has only the base image. The registry has what the commit before has pushed, its build cache as well.
-    `make check` runs in a container of the base image, which has the Python of the project.
+    The commits are the first one and a change of its code. For each, the machine has only the base image, and empty
+    caches; the registry has what the commit before has pushed, its build cache as well. `make check` runs in a
+    container of the base image, which has the Python of the project.
     """
     registry = run(str(LAB), "registry").split()[-1]
-    image, host = f"{registry}/bench-pipeline", network()
-    cache = f"type=registry,ref={image}:cache"
     project = render(folder)
-
-    def make(command: str, *flags: str) -> None:
-        # Upstream, as the workflows of GitHub have it; only a container of the lab does not reach that.
-        settings = ["CONTAINER=1", f"RUN_FLAGS={' '.join(host[2:])}"] if command == "check" else ["PYPI_MIRROR="]
-        settings += [f"IMAGE={image}", f"DEBIAN_SUITE={SUITE}", f"BUILD_FLAGS={' '.join([*host, *flags])}"]
-        run("make", "--silent", "--directory", str(project), command, *settings)
-
-    found: Results = {command: {"seconds": []} for command in PIPELINE}
     git = ("git", "-C", str(project), "-c", "user.name=Bench", "-c", "user.email=bench@example.com")
     run(*git, "init", "--quiet")
-    for number in range(runs + 1):
-        append(project / "src" / PACKAGE / "app.py", f"\n\nCHANGE = {number}\n")
-        run(*git, "add", "--all")
-        run(*git, "commit", "--quiet", "--message", "A change.")
-        run(*git, "clean", "--quiet", "--force", "-d", "-x")
-        engine.forget_images("pipeline")
-        empty_caches()
-        for command in PIPELINE:
+    found: Results = {commit: {command: {"seconds": []} for command in PIPELINE} for commit in report.COMMITS}
+    for number in range(runs):
+        image = f"{registry}/bench-pipeline-{number}"
+        cache = f"type=registry,ref={image}:cache"
+        flags = [*network(), "--cache-from", cache, "--cache-to", f"{cache},mode=max,compression=zstd"]
+        for commit, of in found.items():
+            append(project / "src" / PACKAGE / "app.py", f'\n\nCHANGE = "{commit} {number}"\n')
+            run(*git, "add", "--all")
+            run(*git, "commit", "--quiet", "--message", commit)
+            run(*git, "clean", "--quiet", "--force", "-d", "-x")
+            engine.forget_images("*")
+            empty_caches()
+            for command in PIPELINE:
+                # Upstream, as the workflows of GitHub have it; only a container of the lab does not reach that.
+                check = ["CONTAINER=1", f"RUN_FLAGS={' '.join(network()[2:])}"]
+                settings = check if command == "check" else ["PYPI_MIRROR="]
+                settings += [f"IMAGE={image}", f"DEBIAN_SUITE={SUITE}", f"BUILD_FLAGS={' '.join(flags)}"]
+                settings += [f"XDG_CACHE_HOME={folder}/cache-{commit}-{number}"]
+                began = time.perf_counter()
+                run("make", "--silent", "--directory", str(project), command, *settings)
+                of[command]["seconds"].append(round(time.perf_counter() - began, 3))
+            say(f"run {number + 1} of {runs}: pipeline, {report.COMMITS[commit]}")
+    return found
+
+
+def measure_compression(project: Path, runs: int) -> Results:
+    """Return compression -> what our image costs with it: bytes, seconds to export and push it, seconds to pull it.
+
+    Before a push, nothing is compressed yet; before a pull, the machine has nothing but the base image.
+    """
+    registry = run(str(LAB), "registry").split()[-1]
+    found: Results = {name: {"push": [], "pull": [], "bytes": []} for name in COMPRESSIONS}
+    for number in range(runs):
+        for name in rotated(COMPRESSIONS, number):
+            empty_caches()
+            command = [*engine.command("ours", project), "--provenance=false", str(project)]
+            docker(*command, "--output", "type=cacheonly")
+            image = f"{registry}/bench-{name}-{number}"
+            output = f"type=image,name={image},push=true,oci-mediatypes=true,compression={name},force-compression=true"
             began = time.perf_counter()
-            make(command, "--cache-from", cache, "--cache-to", f"{cache},mode=max,compression=zstd,ignore-error=true")
-            if number:
-                found[command]["seconds"].append(round(time.perf_counter() - began, 3))
-        say(f"pipeline {number} of {runs}" if number else "pipeline: what was pushed before")
+            docker(*command, "--output", output)
+            pushed = time.perf_counter() - began
+            engine.forget_images("*")
+            empty_caches()
+            began = time.perf_counter()
+            docker("pull", "--quiet", image)
+            pulled = time.perf_counter() - began
+            for kind, figure in (("push", pushed), ("pull", pulled), ("bytes", engine.compressed(image))):
+                found[name][kind].append(round(figure, 3))
+            say(f"run {number + 1} of {runs}: {name}, pushed in {pushed:.1f} s, pulled in {pulled:.1f} s")
+    return found
+
+
+def measure_lazy(folder: Path, runs: int) -> Results:
+    """Return value of PYTHON_LAZY_IMPORTS -> seconds to the first answer, and memory, of the default service."""
+    project = render(folder, python="3.15")
+    docker("build", *network(), "--build-arg", f"DEBIAN_SUITE={SUITE}", "--tag", "bench-lazy:normal", str(project))
+    docker("build", "--tag", "bench-lazy:all", "-", stdin="FROM bench-lazy:normal\nENV PYTHON_LAZY_IMPORTS=all\n")
+    found: Results = {value: {"answer": [], "memory": []} for value in report.LAZY}
+    for number in range(max(5, runs) + 1):
+        for value in rotated([*found], number):
+            answer, memory = engine.start(f"bench-lazy:{value}")
+            if number:  # the first one brings the image into memory
+                found[value]["answer"].append(round(answer, 4))
+                found[value]["memory"].append(memory)
     return found
 
 
@@ -229,10 +275,16 @@ def measure(parts: Sequence[str], names: Sequence[str], runs: int) -> Results:
             found["growth"] = measure_growth(folder / "growth", runs)
         if "runner" in parts:
             with engine.containerd_store():
+                engine.tools(render(folder / "runner"))
                 found["runner"] = measure_runner(history, runs)
         if "pipeline" in parts:
             with engine.containerd_store():
                 found["pipeline"] = measure_pipeline(folder / "pipeline", runs)
+        if "lazy" in parts:
+            found["lazy"] = measure_lazy(folder / "lazy", runs)
+        if "compression" in parts:
+            with engine.containerd_store():
+                found["compression"] = measure_compression(history["cold"], runs)
     return found
 
 

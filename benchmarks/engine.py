@@ -69,33 +69,41 @@ def tools(project: Path) -> None:
     for target in ("tools", "uv"):
         docker(
             *("build", *network(), "--build-arg", f"DEBIAN_SUITE={SUITE}", "--target", target),
-            *("--tag", f"bench-{target}", "--file", str(HERE / "tools.Dockerfile"), str(project)),
+            *("--tag", f"benchmark-{target}", "--file", str(HERE / "tools.Dockerfile"), str(project)),
         )
+
+
+def command(name: str, project: Path) -> list[str]:
+    """Return the command of docker that builds `project` with the recipe `name`, up to a tag and the project itself.
+
+    Every recipe has cache mounts of its own.
+    """
+    arguments = (f"DEBIAN_SUITE={SUITE}", f"BUILDKIT_CACHE_MOUNT_NS={name}")
+    found = ["build", *network(), *(f"--build-arg={argument}" for argument in arguments)]
+    if dockerfile := RECIPES[name].dockerfile:
+        copy = project.parent / dockerfile.name
+        shutil.copy(dockerfile, copy)
+        # Instead of the project's own: the rivals may see everything, there is nothing that they should leave out.
+        copy.with_name(f"{copy.name}.dockerignore").touch()
+        found += ["--file", str(copy)]
+    return found
 
 
 def build(name: str, scenario: str, project: Path, *options: str) -> Build:
     """Build `project` with the recipe `name` into the image bench-<name>:<scenario>.
 
     A cold build takes no cached layer and begins with empty cache mounts (`--no-cache` means both to BuildKit). It is
-    done again, twice at most, when the mirror had to ask upstream for a file. Every recipe has cache mounts of its own.
+    done again, twice at most, when the mirror had to ask upstream for a file.
     """
-    arguments = (f"DEBIAN_SUITE={SUITE}", f"BUILDKIT_CACHE_MOUNT_NS={name}")
-    command = ["build", *network(), *(f"--build-arg={argument}" for argument in arguments)]
-    if dockerfile := RECIPES[name].dockerfile:
-        copy = project.parent / dockerfile.name
-        shutil.copy(dockerfile, copy)
-        # Instead of the project's own: the rivals may see everything, there is nothing that they should leave out.
-        copy.with_name(f"{copy.name}.dockerignore").touch()
-        command += ["--file", str(copy)]
     if scenario == "cold":
-        command.append("--no-cache")
-    command += ["--tag", f"bench-{name}:{scenario}", *options, str(project)]
+        options = ("--no-cache", *options)
+    arguments = [*command(name, project), "--tag", f"bench-{name}:{scenario}", *options, str(project)]
     log = Path(os.environ["LAB_MIRROR_LOG"])
     for _ in range(3):
         os.sync()
         size = log.stat().st_size
         begin = time.perf_counter()
-        docker(*command)
+        docker(*arguments)
         seconds = time.perf_counter() - begin
         # time, status, bytes, path, state of the mirror's cache, ...
         requests = [line.split() for line in log.read_bytes()[size:].decode().splitlines()]
@@ -185,6 +193,15 @@ def push(image: str, registry: str) -> int:
     return stored() - before
 
 
+def compressed(image: str) -> int:
+    """Return the bytes of an image's layers as the lab's registry has them."""
+    host, _, name = image.partition("/")
+    kinds = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+    connection = http.client.HTTPConnection(host, timeout=START)
+    connection.request("GET", f"/v2/{name}/manifests/latest", headers={"Accept": kinds})
+    return sum(layer["size"] for layer in json.loads(connection.getresponse().read())["layers"])
+
+
 def stored() -> int:
     """Return the bytes that the lab's registry holds."""
     folder = Path(os.environ["SERVICE_LAB"], "registry")
@@ -210,14 +227,21 @@ def containerd_store() -> Iterator[None]:
 
 
 def forget_images(name: str) -> None:
-    """Remove the images bench-<name>, with all their scenarios; `*` stands for every name."""
-    if images := docker("images", "--quiet", "--filter", f"reference=bench-{name}").split():
+    """Remove the images bench-<name>, with all their scenarios, those for a registry too; `*` stands for every name."""
+    names = [f"--filter=reference={registry}bench-{name}" for registry in ("", "*/")]
+    remove(*names)
+
+
+def remove(*names: str) -> None:
+    """Remove the images that the filters `names` find."""
+    if images := docker("images", "--quiet", *names).split():
         docker("image", "rm", "--force", *dict.fromkeys(images))
 
 
 def clean_up() -> None:
     """Remove from the engine what a benchmark made there."""
     forget_images("*")
+    remove("--filter=reference=benchmark-*")  # of tools()
     docker("image", "prune", "--force")  # what a later build took the name from
     docker("volume", "rm", "--force", "bench-locks")
     empty_caches()

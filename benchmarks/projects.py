@@ -28,11 +28,11 @@ SCENARIOS = {
 }
 
 
-def render(folder: Path, service: str = "fastapi") -> Path:
+def render(folder: Path, service: str = "fastapi", python: str = PYTHON) -> Path:
     """Render the template into `folder`, hooks included; return the project."""
     answers = {
         "project_name": "Reference Service",
-        "python_version": PYTHON,
+        "python_version": python,
         "service_type": service,
         "mirror": "kakao",
     }
@@ -70,7 +70,7 @@ def lock(project: Path) -> None:
     docker(
         *("run", "--rm", *network(), "-v", f"{project}:/project", "-w", "/project", "-v", "bench-locks:/root/.cache"),
         *("-e", f"POETRY_PYPI_MIRROR_URL={index}", "-e", f"UV_DEFAULT_INDEX={index}"),
-        *("bench-tools", "sh", "-c", "poetry lock --no-interaction && if [ -e uv.lock ]; then uv lock; fi"),
+        *("benchmark-tools", "sh", "-c", "poetry lock --no-interaction && if [ -e uv.lock ]; then uv lock; fi"),
     )
 
 

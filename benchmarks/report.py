@@ -42,6 +42,8 @@ ROWS: Mapping[str, tuple[Measure, str]] = {
     "start to first answer": (of_images("answer"), "s"),
     "memory when idle": (of_images("memory"), "B"),
 }
+COMMITS = {"first": "first commit", "change": "code change"}
+LAZY = {"normal": "imports as they are written", "all": "every import lazy"}
 ON_RUNNER = {"seconds": "s", "fetched": "B", "pushed": "B"}
 PLOTTED = (
     "cold build",
@@ -111,9 +113,31 @@ def runner(found: Results) -> str:
 
 def pipeline(found: Results) -> str:
     """Return a table of the commands of a CI pipeline, and what they take together."""
-    seconds = {f"`make {command}`": median(of["seconds"]) for command, of in found.items()}
-    lines = [[title, text(value, "s")] for title, value in (seconds | {"together": sum(seconds.values())}).items()]
-    return markdown(["a code change, on an empty machine", "time"], lines)
+    seconds = {
+        commit: {f"`make {name}`": median(of["seconds"]) for name, of in found[commit].items()} for commit in COMMITS
+    }
+    for commands in seconds.values():
+        commands["together"] = sum(commands.values())
+    lines = [[title, *(text(of[title], "s") for of in seconds.values())] for title in seconds["first"]]
+    return markdown(["on an empty machine", *COMMITS.values()], lines)
+
+
+def compression(found: Results) -> str:
+    """Return a table of what our image costs with each compression."""
+    lines = [
+        [name, text(median(of["bytes"]), "B"), *(text(median(of[kind]), "s") for kind in ("push", "pull"))]
+        for name, of in found.items()
+    ]
+    return markdown(["compressed with", "layers", "export and push", "pull"], lines)
+
+
+def lazy(found: Results) -> str:
+    """Return a table of a start with and without lazy imports."""
+    lines = [
+        [title, text(median(found[value]["answer"]), "s"), text(median(found[value]["memory"]), "B")]
+        for value, title in LAZY.items()
+    ]
+    return markdown(["default service, Python 3.15", "start to first answer", "memory when idle"], lines)
 
 
 def source(found: Results) -> str:
@@ -123,7 +147,13 @@ def source(found: Results) -> str:
     return f"Medians of {found['runs']}, {found['date']}, {hardware}, Linux {machine['kernel']}, {machine['engine']}"
 
 
-TABLES = {"growth": growth, "runner": runner, "pipeline": pipeline}
+TABLES = {
+    "growth": growth,
+    "runner": runner,
+    "pipeline": pipeline,
+    "compression": compression,
+    "lazy": lazy,
+}
 
 
 def tables(found: Results) -> str:

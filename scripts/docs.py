@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 from cookiecutter.main import cookiecutter
 
-from benchmarks.report import TITLES, comparison, growth
+from benchmarks.report import TABLES, TITLES, comparison
 from scripts import terminal
 from scripts.terminal import Step
 from scripts.test import engine_answers, lab_environment
@@ -77,11 +77,12 @@ def with_figures(page: str, measured: Iterable[Sequence[str]]) -> str:
 
 
 def measured() -> list[list[str]]:
-    """Return title and figures of all lines of docs/benchmarks.md: the comparison, then the growth."""
+    """Return title and figures of all lines of docs/benchmarks.md: the comparison, then the other tables."""
     found = json.loads((ROOT / "benchmarks/results/bench.json").read_text(encoding="utf-8"))
     recipes = [line[: 1 + len(TITLES)] for line in map(cells, comparison(found["recipes"]).splitlines()) if line]
     kept = [line for line in recipes if not line[0].startswith("fetched")]
-    return kept + [line for line in map(cells, growth(found["growth"]).splitlines()) if line]
+    more = "".join(draw(found[part]) for part, draw in TABLES.items())
+    return kept + [line for line in map(cells, more.splitlines()) if line]
 
 
 def render(folder: str) -> Path:

@@ -5,7 +5,7 @@ ARG PYTHON_VERSION=3.14
 ARG DEBIAN_SUITE=trixie
 
 FROM python:${PYTHON_VERSION}-slim-${DEBIAN_SUITE} AS builder
-COPY --from=bench-uv /uv /bin/
+COPY --from=benchmark-uv /uv /bin/
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_NO_DEV=1 UV_PYTHON_DOWNLOADS=0 \
     UV_DEFAULT_INDEX=https://mirror.kakao.com/pypi/simple/
 WORKDIR /app
