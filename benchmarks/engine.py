@@ -194,7 +194,7 @@ def push(image: str, registry: str) -> int:
 
 
 def compressed(image: str) -> int:
-    """Return the bytes of an image's layers as the lab's registry has them."""
+    """Return the bytes of an image's layers as the lab's registry has them; the image has one platform."""
     host, _, name = image.partition("/")
     kinds = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
     connection = http.client.HTTPConnection(host, timeout=START)
@@ -228,20 +228,19 @@ def containerd_store() -> Iterator[None]:
 
 def forget_images(name: str) -> None:
     """Remove the images bench-<name>, with all their scenarios, those for a registry too; `*` stands for every name."""
-    names = [f"--filter=reference={registry}bench-{name}" for registry in ("", "*/")]
-    remove(*names)
+    remove(f"bench-{name}", f"*/bench-{name}")
 
 
-def remove(*names: str) -> None:
-    """Remove the images that the filters `names` find."""
-    if images := docker("images", "--quiet", *names).split():
+def remove(*patterns: str) -> None:
+    """Remove the images whose names, without their tags, fit one of `patterns`."""
+    if images := docker("images", "--quiet", *(f"--filter=reference={pattern}" for pattern in patterns)).split():
         docker("image", "rm", "--force", *dict.fromkeys(images))
 
 
 def clean_up() -> None:
     """Remove from the engine what a benchmark made there."""
     forget_images("*")
-    remove("--filter=reference=benchmark-*")  # of tools()
+    remove("benchmark-*")  # of tools()
     docker("image", "prune", "--force")  # what a later build took the name from
     docker("volume", "rm", "--force", "bench-locks")
     empty_caches()
