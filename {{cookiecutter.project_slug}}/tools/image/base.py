@@ -1,29 +1,34 @@
 """Make the image that the service runs on out of the base image that this runs in.
 
-    python -B -S -m build.base LIST
+    python -B -S -m image.base LIST
 
 Installs the Debian packages that LIST names. Takes out what builds or downloads (pip, wheels) and the right to act as
 someone else (setuid, setgid). Gives the service's user a name and a home: libraries ask for both. Makes a virtual
-environment, still empty: the layers of packages go into it.
+environment, still empty: the layers of packages go into it. Compiles the standard library.
 
 The layer that comes of it has the same digest wherever and whenever this runs. So no file of the base image is simply
 removed: a layer notes a removal with its time. A folder that is made again, without the file, hides the old one
 instead.
 """
 
+import os
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from build import mirror
-from build.layer import SITE, STAMP, VENV
+from image import mirror
+from image.bytecode import Sources, compile_all
+from image.layer import STAMP, make_environment
 
 PROGRAMS = Path("/usr/local/bin")
 MOUNTED = ("/dev", "/etc/host", "/etc/resolv.conf", "/proc", "/project", "/run/", "/sys")
 # What apt and dpkg leave, with the time in it.
 TRACES = ("/var/cache/apt", "/var/cache/ldconfig", "/var/lib/apt/lists")
+# Of the standard library, what no service imports; and what is not of it.
+NOT_COMPILED = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "pydoc_data", "_pyrepl"}
+NOT_COMPILED |= {"site-packages", "dist-packages"}
 # Lines for the user that the Dockerfile names. Its home can be written where the root is read-only, too.
 USER = {"passwd": "service:*:10001:10001::/tmp:/usr/sbin/nologin\n", "group": "service:*:10001:\n"}
 
@@ -44,17 +49,15 @@ def leave_out(folder: Path, *patterns: str) -> None:
     copy.rename(folder)
 
 
-def make_environment() -> None:
-    """Make an empty virtual environment, which finds the project in /app/lib."""
-    programs, python = Path(VENV, "bin"), Path(sys.base_exec_prefix, "bin")
-    programs.mkdir(parents=True)
-    Path(SITE).mkdir(parents=True)
-    settings = f"home = {python}\ninclude-system-site-packages = false\n"
-    Path(VENV, "pyvenv.cfg").write_text(settings, encoding="utf-8")
-    (programs / "python").symlink_to(python / "python3")
-    for name in ("python3", f"python{sys.version_info.major}.{sys.version_info.minor}"):
-        (programs / name).symlink_to("python")
-    Path(SITE, "app.pth").write_text("/app/lib\n", encoding="utf-8")
+def compile_library() -> None:
+    """Compile the standard library: each of its packages, and the modules beside them together."""
+    library = Path(os.__file__).parent
+    packages: dict[str, list[tuple[str, str]]] = {}
+    for path in library.rglob("*.py"):
+        package, *inner = path.relative_to(library).parts
+        if path.is_file() and not NOT_COMPILED & {package, *inner}:
+            packages.setdefault(package if inner else "", []).append((str(path), str(path)))
+    compile_all([Sources(files) for files in packages.values()])
 
 
 def find(*arguments: str) -> list[Path]:
@@ -79,6 +82,7 @@ def main(arguments: list[str]) -> None:
     for path in find("-type", "f", "-perm", "/6000"):
         path.chmod(path.stat().st_mode & 0o777)
     make_environment()
+    compile_library()
     for name, line in USER.items():
         with Path("/etc", name).open("a", encoding="utf-8") as file:
             file.write(line)
