@@ -39,7 +39,7 @@ DOCKER = Path(__file__).resolve().parents[2] / "docker"
 SECRETS = Path("/run/secrets")
 BASE_SOURCES = Path("/etc/apt/sources.list.d")
 SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
-# A build waits for a silent mirror three times: for uv itself, for the lock reader, for the packages.
+# A build waits for a silent mirror three times, 15 s in all: for uv itself, for the lock reader, for the packages.
 TIMEOUT, TIMEOUT_ALONE = 5, 60
 # What uv and Poetry, and pip, say about a file that is not the one that was locked.
 WRONG_HASH = re.compile(r"hash mismatch|do not match the hashes|not match any known checksums", re.IGNORECASE)
@@ -117,22 +117,23 @@ def checked(setting: Setting, env: Mapping[str, str]) -> Setting:
     return setting
 
 
-def option(env: Mapping[str, str], name: str, default: str, pattern: str) -> str:
+def option(env: Mapping[str, str], name: str, default: str, pattern: str, allowed: str = "") -> str:
     """Return a setting, `default` unless it is set. Raises SettingError when it does not have the form `pattern`."""
     value = env.get(name) or default
     if not re.fullmatch(pattern, value):
-        raise SettingError(f"{name} is {value!r}; allowed: {pattern.replace('|', ' or ')} (see tools/image/mirror.py)")
+        raise SettingError(f"{name} is {value!r}; allowed: {allowed or pattern.replace('|', ' or ')}")
     return value
 
 
 def fallback(env: Mapping[str, str]) -> bool:
     """Tell whether upstream may be asked when the mirror fails."""
-    return option(env, "MIRROR_FALLBACK", "1", "0|1") == "1"
+    return option(env, "MIRROR_FALLBACK", "1", "1|0") == "1"
 
 
 def patience(env: Mapping[str, str]) -> str:
     """Return how many seconds the mirror may be silent."""
-    return option(env, "MIRROR_TIMEOUT", str(TIMEOUT if fallback(env) else TIMEOUT_ALONE), r"[1-9]\d{0,3}")
+    default = str(TIMEOUT if fallback(env) else TIMEOUT_ALONE)
+    return option(env, "MIRROR_TIMEOUT", default, r"[1-9]\d{0,3}", "seconds, from 1 to 9999")
 
 
 # --- secrets ------------------------------------------------------------------------------------------------
@@ -285,7 +286,9 @@ def apt_get(folder: Path, url: str) -> list[str]:
     if url:
         write_sources(folder, url)
         options |= {"Dir::Etc::SourceList": os.devnull, "Dir::Etc::SourceParts": str(folder), "Acquire::Retries": "0"}
-        options |= dict.fromkeys(("Acquire::http::Timeout", "Acquire::https::Timeout"), patience(os.environ))
+        # apt waits four times: twice for each of two lists. That is meanwhile: 15 s as well.
+        seconds = str(max(1, int(patience(os.environ)) * 3 // 4))
+        options |= dict.fromkeys(("Acquire::http::Timeout", "Acquire::https::Timeout"), seconds)
     return ["apt-get", "-q", "-y", *(f"-o{key}={value}" for key, value in options.items())]
 
 
