@@ -4,7 +4,7 @@
 #   BASE=IMAGE tools/container.sh -c COMMAND
 #
 # The checkout has the same path inside. From the environment: DOCKER, RUN_FLAGS (more options for `docker run`), and what
-# tools/build/mirror.py reads; ~/.netrc is mounted. Exit status: the command's; 125 if no container starts.
+# tools/image/mirror.py reads; ~/.netrc is mounted. Exit status: the command's; 125 if no container starts.
 set -eu
 
 # Run as the owner of the checkout as the container sees it, which is root with a rootless engine.
