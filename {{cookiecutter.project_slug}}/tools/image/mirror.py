@@ -80,26 +80,26 @@ def pypi(env: Mapping[str, str]) -> Setting:
     conf = {key: value for section in parser.sections() for key, value in parser.items(section)}
     if extra := conf.keys() - {"index-url"}:
         raise SettingError(f"docker/pip.conf sets {', '.join(sorted(extra))}; allowed is index-url: remove the rest")
-    if "PYPI_MIRROR" in env:
-        return checked(Setting(env["PYPI_MIRROR"], "PYPI_MIRROR"), env)
-    return checked(Setting(conf.get("index-url", ""), "docker/pip.conf"), env)
+    return chosen(env, "PYPI_MIRROR", conf.get("index-url", ""), "docker/pip.conf")
 
 
 def sources() -> str:
-    """Return debian.sources without its comments; empty when there is no such file."""
+    """Return the text of debian.sources; empty when there is no such file."""
     path = DOCKER / "debian.sources"
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    return "".join(line for line in lines if not line.startswith("#"))
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def debian(env: Mapping[str, str]) -> Setting:
     """Return the Debian archive to use. Raises SettingError when a setting is unsafe."""
     if unsafe := re.search(r"^(Trusted|Allow-\S+): *yes", sources(), re.MULTILINE | re.IGNORECASE):
         raise SettingError(f"{unsafe[0]!r} in docker/debian.sources would switch apt's signature checks off; remove it")
-    if "DEBIAN_MIRROR" in env:
-        return checked(Setting(env["DEBIAN_MIRROR"], "DEBIAN_MIRROR"), env)
     found = re.search(r"^URIs:\s*(\S+)", sources(), re.MULTILINE)
-    return checked(Setting(found[1] if found else "", "docker/debian.sources"), env)
+    return chosen(env, "DEBIAN_MIRROR", found[1] if found else "", "docker/debian.sources")
+
+
+def chosen(env: Mapping[str, str], name: str, url: str, origin: str) -> Setting:
+    """Return the address in the variable `name`, or else `url`, which is from the file `origin`."""
+    return checked(Setting(env[name], name) if name in env else Setting(url, origin), env)
 
 
 def checked(setting: Setting, env: Mapping[str, str]) -> Setting:
@@ -258,19 +258,20 @@ def index(command: list[str]) -> None:
 # --- packages from Debian -----------------------------------------------------------------------------------
 
 
-def suite() -> str:
-    """Return the code name of the Debian release that this runs on. Raises SettingError elsewhere."""
-    if name := platform.freedesktop_os_release().get("VERSION_CODENAME"):
-        return name
-    raise SettingError("/etc/os-release names no Debian release: the base images must be Debian's")
+# What docker/debian.sources has in a project with a mirror.
+DEFAULT_SOURCES = """Types: deb
+URIs:
+Suites: SUITE SUITE-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+"""
 
 
 def write_sources(folder: Path, url: str) -> None:
     """Write apt's sources: main and updates from the mirror `url`, security as in the base image."""
-    default = f"Types: deb\nURIs: {url}\nSuites: SUITE SUITE-updates\nComponents: main\n"
-    default += "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
-    text = re.sub(r"^URIs:.*$", f"URIs: {url}", sources() or default, flags=re.MULTILINE)
-    (folder / "mirror.sources").write_text(text.replace("SUITE", suite()), encoding="utf-8")
+    release = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    text = re.sub(r"^URIs:.*$", f"URIs: {url}", sources() or DEFAULT_SOURCES, flags=re.MULTILINE)
+    (folder / "mirror.sources").write_text(re.sub(r"\bSUITE\b", release, text), encoding="utf-8")
     own = "\n\n".join(path.read_text(encoding="utf-8") for path in sorted(BASE_SOURCES.glob("*.sources")))
     stanzas = [stanza for stanza in own.split("\n\n") if re.search(r"^Suites:.*-security", stanza, re.MULTILINE)]
     (folder / "security.sources").write_text("\n\n".join([*stanzas, ""]), encoding="utf-8")
