@@ -28,7 +28,7 @@ from image.layer import SITE, VENV, settle
 
 HEAVY = 4_000_000  # bytes
 HEAVY_LAYERS, LIGHT_LAYERS = 3, 4
-BACKENDS = Path("tools/pins/build-backends.txt")
+BACKENDS = Path("docker/build-backends.txt")
 
 
 class Package(NamedTuple):
