@@ -60,7 +60,7 @@ def install(lists: Path, *options: str) -> None:
 def installed(with_tests: set[str]) -> Iterator[Package]:
     """Yield the installed packages, by name; their RECORDs lose the tests that stay out."""
     for record in sorted(SITE.glob("*.dist-info/RECORD")):
-        name = re.sub(r"[-_.]+", "-", record.parent.name.rpartition("-")[0]).lower()
+        name = re.sub(r"[-_.]+", "-", record.parent.stem.rpartition("-")[0]).lower()
         rows = list(csv.reader(record.read_text(encoding="utf-8").splitlines()))
         if name not in with_tests:
             rows = [row for row in rows if "tests" not in row[0].split("/")[1:-1]]
