@@ -70,28 +70,26 @@ def installed(with_tests: set[str]) -> Iterator[Package]:
         yield Package(name, record, files, sum(int(size or 0) for _, _, size in rows))
 
 
-def shared(packages: list[Package]) -> dict[str, str]:
-    """Return path -> the later package of each file that two packages bring with different contents, and name both."""
+def shared(packages: list[Package]) -> dict[str, Package]:
+    """Return path -> the last package of each file that several bring with different contents, and name them."""
     owners: dict[str, Package] = {}
     found = {}
     for package in packages:
         for path, digest in package.files.items():
             other = owners.setdefault(path, package)
             if other.files[path] != digest:
-                found[path] = package.name
+                found[path] = package
                 mirror.say(f"{other.name} and {package.name} both bring {path}; it is {package.name}'s")
     return found
 
 
-def split(packages: list[Package], layers: Path, later: dict[str, str]) -> list[Sources]:
+def split(packages: list[Package], layers: Path, later: dict[str, Package]) -> list[Sources]:
     """Move the files of each package into the folder of its layer; return what is to be compiled there."""
     for number in range(1, 1 + HEAVY_LAYERS + LIGHT_LAYERS):
         (layers / str(number)).mkdir(parents=True)
     found = []
     for package in packages:
-        mixed = str([(path, later[path]) for path in package.files if path in later]).encode() if later else b""
-        key = hashlib.sha256(package.record.read_bytes() + mixed).hexdigest()
-        modules = []
+        record, modules = package.record.read_bytes(), []
         for path in package.files:
             target = f"{layers}/{package.layer}{path}"
             if os.path.exists(path):  # noqa: PTH110 - no: it is another package's, too
@@ -99,7 +97,9 @@ def split(packages: list[Package], layers: Path, later: dict[str, str]) -> list[
                 os.rename(path, target)  # noqa: PTH104
                 if path.endswith(".py"):
                     modules.append((target, path))
-        found.append(Sources(modules, key))
+        # Not by the RECORD alone: some of its modules may be another package's.
+        compiled = str([(path, later.get(path, package).files[path]) for _, path in modules]).encode()
+        found.append(Sources(modules, hashlib.sha256(record + compiled).hexdigest()))
     return found
 
 
@@ -117,7 +117,9 @@ def main(arguments: list[str]) -> None:
     install(lists, *options)
     packages = list(installed(with_tests))
     if later := shared(packages):  # uv installs several at a time: whose file it is would be chance
-        install(lists, *options, *(f"--reinstall-package={name}" for name in sorted({*later.values()})))
+        for package in packages:
+            if package in later.values():
+                install(lists, *options, f"--reinstall-package={package.name}")
         packages = list(installed(with_tests))
     compile_all(split(packages, layers, later), cache)
     settle(layers)
