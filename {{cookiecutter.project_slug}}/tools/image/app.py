@@ -27,8 +27,9 @@ OF_THE_BUILD = {"docker", "tools", "src", "pyproject.toml", "poetry.lock", "READ
 
 
 def check_links(context: Path) -> None:
-    """End with 1 if a link in the context leads to nothing: to a file outside, or one that .dockerignore keeps out."""
-    broken = [path for path in sorted(context.rglob("*")) if path.is_symlink() and not path.exists()]
+    """End with 1 if a link in the context leads out of it, or to a file that .dockerignore keeps out."""
+    links = [path for path in sorted(context.rglob("*")) if path.is_symlink()]
+    broken = [path for path in links if not path.exists() or not path.resolve().is_relative_to(context)]
     if broken:
         names = ", ".join(f"{path.relative_to(context)} -> {path.readlink()}" for path in broken)
         sys.exit(
