@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -97,8 +98,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 def healthcheck(engine: Engine, container: str) -> bool:
     """Run the image's own health check in a container, once."""
-    _, *command, watch = engine.inspect(container, ".Config.Healthcheck.Test")
-    assert watch == "--watch"
+    _, *command = engine.inspect(container, ".Config.Healthcheck.Test")
     return engine.docker("exec", container, *command, check=False).returncode == 0
 
 
@@ -135,3 +135,16 @@ def live(engine: Engine, image: str) -> str:
     until(lambda: bool(engine.inspect(container, ".State.Health.Status") == "healthy"))
     assert stop(engine, container) == 0
     return container
+
+
+def python(engine: Engine, image: str, code: str) -> str:
+    """Return what a program prints that the image's Python runs."""
+    return engine.docker("run", "--rm", "--entrypoint", PYTHON, image, "-c", code).stdout
+
+
+def fails(engine: Engine, project: Project, *patterns: str, options: tuple[str, ...] = ()) -> None:
+    """Build an image, which must fail with one line that has all the patterns."""
+    _, done = engine.build(project, *options, check=False)
+    assert done.returncode != 0
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if all(re.search(pattern, line) for pattern in patterns)], done.stderr[-3000:]

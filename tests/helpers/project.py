@@ -1,6 +1,7 @@
 """A rendered project, and what a test does to one."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -93,11 +94,12 @@ def baked(cookies: Any, answers: Answers) -> Project:
 
 
 def share_tools(project: Project, first: Project, folder: str) -> None:
-    """Let a project use the tools in a folder of the first one, which makes them from nothing."""
+    """Give a project the tools in a folder of the first one, which makes them from nothing."""
     if first is not project:
-        (project.path / folder).parent.mkdir(exist_ok=True)
-        (project.path / folder).symlink_to(first.path / folder)
-        os.utime(first.path / folder / "done")  # newer than the pins of this project, which are the same
+        shutil.copytree(first.path / folder, project.path / folder, symlinks=True, copy_function=os.link)
+        # Newer than the pins of this project, which are the same; a moved folder is made again.
+        (project.path / folder / "done").unlink()
+        project.write(f"{folder}/done", f"{project.path}\n")
 
 
 def add_dependency(project: Project, requirement: str) -> None:
@@ -111,11 +113,11 @@ def relock(project: Project) -> None:
 
 
 def build_script(project: Project, name: str, *arguments: str | Path, cwd: Path, **env: str) -> Run:
-    """Run a script in tools/build as the Dockerfile does, on this machine."""
+    """Run a script in tools/image as the Dockerfile does, on this machine."""
     env = {"PYTHONPATH": str(project.path / "tools"), **env}
-    return run(sys.executable, "-m", f"build.{name}", *arguments, cwd=cwd, env=env, check=False)
+    return run(sys.executable, "-m", f"image.{name}", *arguments, cwd=cwd, env=env, check=False)
 
 
 def lock_script(project: Project, *options: str) -> Run:
-    """Run lock.py in the project's folder, where it leaves lock/."""
-    return build_script(project, "lock", "lock", *options, cwd=project.path)
+    """Run lock.py in the project's folder, where it leaves lists/."""
+    return build_script(project, "lock", "lists", *options, cwd=project.path)

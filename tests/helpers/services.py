@@ -19,7 +19,7 @@ PROJECT = "{{cookiecutter.project_slug}}"
 LATER = "later"
 FIXES = {
     "src/service_runtime/stop.py": ("import signal\n", "import signal  # fixed\n"),
-    "tools/build/mirror.py": ("import ssl\n", "import ssl  # fixed\n"),
+    "tools/image/layer.py": ("import os\n", "import os  # fixed\n"),
     "Dockerfile": ("\nUSER 10001:10001\n", "\nSTOPSIGNAL SIGTERM\nUSER 10001:10001\n"),
     "pyproject.toml": ('requires-poetry = ">=2.3.4,<3"', 'requires-poetry = ">=2.3,<3"'),
 }

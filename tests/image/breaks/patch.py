@@ -1,6 +1,6 @@
 """Change a file of the project inside an image, its entry in RECORD and its bytecode: `patch.py FILE OLD NEW`.
 
-FILE is a pattern below /app/lib. Without OLD, NEW is added at the end. With STALE set, the bytecode stays as it was.
+FILE is a pattern below site-packages. Without OLD, NEW is added at the end. With STALE set, the bytecode stays as it was.
 """
 
 import base64
@@ -8,11 +8,12 @@ import hashlib
 import os
 import py_compile
 import sys
+import sysconfig
 from pathlib import Path
 
-LIB = Path("/app/lib")
+SITE = Path(sysconfig.get_path("purelib"))
 pattern, old, new = sys.argv[1:]
-(path,) = LIB.glob(pattern)
+(path,) = SITE.glob(pattern)
 text = path.read_text()
 if old:
     assert text.count(old) == 1, f"{path} has {old!r} {text.count(old)} times"
@@ -20,10 +21,11 @@ if old:
 else:
     path.write_text(f"{text}\n{new}\n")
 digest = base64.urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).decode().rstrip("=")
-(record,) = LIB.glob("*.dist-info/RECORD")
+name = str(path.relative_to(SITE))
+(record,) = (record for record in SITE.glob("*.dist-info/RECORD") if f"{name}," in record.read_text())
 lines = [line.split(",") for line in record.read_text().splitlines()]
 for line in lines:
-    if line[0] == str(path.relative_to(LIB)):
+    if line[0] == name:
         line[1:] = [f"sha256={digest}", str(path.stat().st_size)]
 record.write_text("".join(",".join(line) + "\n" for line in lines))
 if "STALE" not in os.environ:

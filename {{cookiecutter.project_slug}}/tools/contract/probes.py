@@ -20,11 +20,12 @@ from pathlib import Path
 def facts() -> None:
     """Print the sources whose bytecode is stale, and the values for the markers in poetry.lock."""
     stale = []
-    for path in Path(sys.pycache_prefix or "/nowhere").rglob("*.pyc"):
+    for path in (path for folder in (Path("/app"), Path(os.__file__).parent) for path in folder.rglob("*.pyc")):
         try:
             source = Path(importlib.util.source_from_cache(str(path)))
             # A .pyc begins with a magic number and flags, 4 bytes each; then the hash of the source.
-            if importlib.util.source_hash(source.read_bytes()) != path.read_bytes()[8:16]:
+            head = (1).to_bytes(4, "little") + importlib.util.source_hash(source.read_bytes())
+            if path.read_bytes()[4:16] != head:
                 stale.append(str(source))
         except OSError as error:
             stale.append(str(error))

@@ -30,8 +30,8 @@ RULES: dict[str, tuple[Check, str]] = {
     "pids": (is_number, "64"),
     "tmp": (is_text, '"16m"'),
     "budget": (
-        lambda table: is_table(table, is_number) and sorted(table) == ["app", "bytecode", "debian", "venv"],
-        "{ venv = 40, bytecode = 14, app = 1, debian = 1 }",
+        lambda table: is_table(table, is_number) and sorted(table) == ["app", "debian", "venv"],
+        "{ venv = 50, app = 1, debian = 2 }",
     ),
     "except": (
         lambda table: is_table(table, lambda reason: is_text(reason) or is_table(reason, is_text)),

@@ -26,17 +26,13 @@ TOOLS = """
 # Files that a build or a checkout may leave behind
 LEFTOVERS = """
     */.git .git */.env .env */.netrc .netrc */netrc run/secrets/* project/*
-    */poetry.lock poetry.lock app/pyproject.toml app/tests app/lib/tests tests
+    */poetry.lock poetry.lock app/pyproject.toml app/tests tests
 """
 DOCUMENTATION = "usr/share/doc/"  # of Debian's packages: git's has a folder named netrc
-# Files below /app that belong to no package: the build makes them
-MADE = """
-    app/.venv/bin/*activate* app/.venv/bin/pydoc.bat app/.venv/pyvenv.cfg app/.venv/.gitignore app/.venv/CACHEDIR.TAG
-    */site-packages/app.pth */site-packages/_virtualenv.p* app/bytecode/*.pyc
-"""
+SETTINGS = "app/.venv/pyvenv.cfg"  # of the environment: it belongs to no package
 URL_WITH_PASSWORD = re.compile(r"[a-z]+://[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
-INNER = re.compile(r"(^|/)(site-packages|app/lib)/[^/]+/.*\.dist-info/")
-FOLDERS = {"venv": "app/.venv/", "bytecode": "app/bytecode/", "app": "app/"}  # the first match counts
+INNER = re.compile(r"(^|/)site-packages/[^/]+/.*\.dist-info/")
+BYTECODE = re.compile(r"__pycache__/([^/]+)\.cpython-\d+\.pyc$")
 
 
 def like(path: str, patterns: str) -> bool:
@@ -100,6 +96,22 @@ def of_packages(image: Image, name: str) -> dict[str, str]:
     return {path: text for path, text in found.items() if not INNER.search(path)}
 
 
+def source(path: str) -> str:
+    """Return the source of bytecode; any other path as it is."""
+    return BYTECODE.sub(r"\1.py", path)
+
+
+def records(image: Image) -> dict[str, dict[str, str]]:
+    """Return the name of every package -> path -> hash of what its RECORD lists."""
+    found = {}
+    for path, text in of_packages(image, "RECORD").items():
+        site, info, _ = path.rsplit("/", 2)
+        rows = csv.reader(text.splitlines())
+        files = {os.path.normpath(f"{site}/{name}"): digest.removeprefix("sha256=") for name, digest, _ in rows}
+        found[str(canonicalize_name(info.removesuffix(".dist-info").rpartition("-")[0]))] = files
+    return found
+
+
 def versions(image: Image) -> dict[str, str]:
     """Return name and version of every package in the image."""
     found: dict[str, str] = {}
@@ -134,25 +146,25 @@ def test_as_locked(image: Image) -> str:
 def test_as_recorded(image: Image, no_file: NoFile) -> str:
     """Every file of a package has the hash in its RECORD, and every file is in a RECORD.
 
-    The build has checked the wheels, including their RECORDs, against poetry.lock; it writes the project's own RECORD.
+    The build has checked the wheels, including their RECORDs, against poetry.lock. Bytecode belongs to its source.
     """
-    recorded = {}
-    for path, text in of_packages(image, "RECORD").items():
-        folder = path.rpartition("/")[0].rpartition("/")[0]
-        for name, digest, _ in csv.reader(text.splitlines()):
-            recorded[os.path.normpath(f"{folder}/{name}")] = digest.removeprefix("sha256=")
+    recorded: dict[str, set[str]] = {}
+    for files in records(image).values():
+        for path, digest in files.items():
+            recorded.setdefault(path, set()).add(digest)
     found = [path for path in recorded if path not in image.files]
     for path, file in image.files.items():
-        if path in recorded and recorded[path] not in ("", file.digest):
-            found.append(path)
-        if path not in recorded and path.startswith("app/") and file.info.isreg() and not like(path, MADE):
+        # A file of two packages is as one of them has it.
+        is_other = path in recorded and not recorded[path] & {"", file.digest}
+        is_new = path.startswith("app/.venv/") and file.info.isreg() and source(path) not in recorded
+        if is_other or (is_new and path != SETTINGS):
             found.append(path)
     return no_file(found, f"{len(recorded)} files")
 
 
-@point("bytecode: that of the sources", fix="Dockerfile: bytecode.py has to run after the last change of a source")
+@point("bytecode: that of the sources", fix="build it again; change no source in the image after that")
 def test_bytecode(image: Image) -> str:
-    """Python does not compare them at the start: the bytecode says that its source never changes."""
+    """Python does not compare them at the start: the bytecode says that its source never changes (unchecked hash)."""
     none_of(image.facts["stale"])
     return "every file"
 
@@ -184,19 +196,21 @@ def test_labels(image: Image) -> str:
 @point("size: within the budget", fix="do without what grew, or raise the budget in [tool.image-contract] and say why")
 def test_size(image: Image) -> str:
     """Each part above the base image is within the budget, in MB (10^6 bytes)."""
-    sizes: dict[str, Counter[str]] = {part: Counter() for part in FOLDERS}
+    own = records(image).get(canonicalize_name(image.pyproject["project"]["name"]), {})
+    sizes: dict[str, Counter[str]] = {"venv": Counter(), "app": Counter()}
+    of_base = 0
     for path, file in image.files.items():
-        for part, folder in FOLDERS.items():
-            if path.startswith(folder):
-                inner = re.sub(r"^(.*/(site-packages|python3[\d.]*)|lib)/", "", path.removeprefix(folder))
-                sizes[part][inner.partition("/")[0]] += file.info.size
-                break
-    # tools/build/base.py also copies Python's programs, which belong to no Debian package.
-    programs = sum(file.info.size for path, file in image.files.items() if path.startswith("usr/local/bin/"))
-    steps = [size for size, command in image.history if "build.base" in command]
+        if path.startswith("app/"):
+            part = "venv" if path.startswith("app/.venv/") and source(path) not in own else "app"
+            inner = re.sub(r"^app/(\.venv/(lib/python3[\d.]*/site-packages/)?)?", "", path)
+            sizes[part][inner.partition("/")[0]] += file.info.size
+        # Python's programs, which tools/image/base.py copies, and its library's bytecode are of no Debian package.
+        elif path.startswith("usr/local/bin/") or (path.startswith("usr/local/lib/") and BYTECODE.search(path)):
+            of_base += file.info.size
+    steps = [size for size, command in image.history if "image.base" in command]
     # Podman's history leaves out the steps of the stages below.
-    assert steps or "podman" in ENGINE, "the image's history has no step that runs build.base"
-    sizes["debian"] = Counter({"docker/apt-runtime.txt": max(0, sum(steps) - programs)})
+    assert steps or "podman" in ENGINE, "the image's history has no step that runs image.base"
+    sizes["debian"] = Counter({"docker/apt-runtime.txt": max(0, sum(steps) - of_base)})
     texts = []
     for part, allowed in image.terms["budget"].items():
         text = f"{part} {sizes[part].total() / 1e6:.1f} of {allowed} MB"
