@@ -151,7 +151,8 @@ def test_an_image_of_last_month(bake: Bake, engine: Engine, registry: Registry, 
     done = project.make("reproduce", f"IMAGE={image}:old", env={**flags, "PYPI_MIRROR": "", "DEBIAN_MIRROR": ""})
     assert done.stdout.splitlines()[-1].startswith(f"identical: {image}:old, from commit ")
 
-    module = f"/app/lib/{project.package}/worker.py"
+    python = project.answers["python_version"]
+    module = f"/app/.venv/lib/python{python}/site-packages/{project.package}/worker.py"
     (tmp_path / "Dockerfile").write_text(f"FROM {image}:old\nUSER root\nRUN echo >>{module}\nUSER 10001:10001\n")
     engine.docker("build", "--quiet", "--tag", f"{image}:altered", str(tmp_path))
     assert reproduce.compare(f"{image}:old", f"{image}:altered").startswith(f"{module}: ")

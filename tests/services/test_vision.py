@@ -29,8 +29,7 @@ priority = "explicit"
 """
 # Five packages that weigh more than a default service, and take longer to import.
 TERMS = {
-    "venv = 40": "venv = 350",
-    "bytecode = 14": "bytecode = 30",
+    "venv = 50": "venv = 400",
     'memory = "128m"': 'memory = "512m"',
     "start-seconds = 5": "start-seconds = 20",
 }

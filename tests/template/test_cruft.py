@@ -31,7 +31,7 @@ def test_clean_create_diff_and_update(template: Path, tmp_path: Path, answers: A
     edit(template / FOLDER / "pyproject.toml", 'requires-poetry = ">=2.3.4,<3"', 'requires-poetry = ">=2.4,<3"')
     edit(template / FOLDER / "README.md", "\n## ", "\n## Newer: ")
     (template / FOLDER / "NEW.md").write_text("# {% raw %}{{ new }}{% endraw %}\n")
-    fixed = {"Dockerfile", "src/service_runtime/stop.py", "tools/build/mirror.py"}
+    fixed = {"Dockerfile", "src/service_runtime/stop.py", "tools/image/mirror.py"}
     for name in fixed:
         append(template / FOLDER / name, "# fixed\n")
     append(template / FOLDER / "src/{{cookiecutter.package_name}}/__init__.py", "TEMPLATE = True\n")

@@ -60,12 +60,27 @@ def test_environments_of_a_python_that_is_gone_are_made_again(installed: Install
 def test_one_environment_alone_may_have_lost_its_python(bake: Bake, gone: str) -> None:
     project = bake()
     for folder in (".tools", ".venv"):
-        project.write(f"{folder}/done", "")
+        project.write(f"{folder}/done", f"{project.path}\n")
         (project.path / folder / "bin").mkdir()
         (project.path / folder / "bin/python").symlink_to("/nowhere/python" if folder == gone else sys.executable)
     project.make("--dry-run", "install")
     done = [folder for folder in (".tools", ".venv") if (project.path / folder / "done").exists()]
     assert done == [folder for folder in (".tools", ".venv") if folder != gone]
+
+
+def test_a_moved_or_copied_checkout_makes_its_environments_anew(installed: Installed, tmp_path: Path) -> None:
+    """In a copy, programs and the editable install would lead to the original: its code would be tested."""
+    original, env = installed(next(iter(interpreters())), CHOICES["service_type"][0])
+    run("cp", "-a", original.path, tmp_path / "copy")
+    copy = Project(tmp_path / "copy", original.answers)
+    copy.append(f"src/{copy.package}/app.py", "\nraise RuntimeError('this copy is tested')\n")
+    done = copy.make("test", env=env, check=False)
+    assert done.returncode != 0
+    assert "this copy is tested" in done.stdout
+
+    moved = Project(copy.path.rename(tmp_path / "moved"), copy.answers)
+    moved.replace(f"src/{copy.package}/app.py", "this copy is tested", "it was moved")
+    assert "it was moved" in moved.make("test", env=env, check=False).stdout
 
 
 @pytest.mark.quick
@@ -77,7 +92,7 @@ def test_clean_removes_what_make_made_and_nothing_else(bake: Bake) -> None:
     assert of_the_machine.split() == [".env", ".netrc"]
     for name in names:
         project.write(f"{name}made" if name.endswith("/") else name, "")
-    for folder in ("src/service_runtime", "tests", "tools/build"):
+    for folder in ("src/service_runtime", "tests", "tools/image"):
         project.write(f"{folder}/__pycache__/made.pyc", "")
     for path in own - {*project.files()}:
         project.write(str(path), "mine")

@@ -94,8 +94,15 @@ def test_what_a_stage_hands_on_lies_in_a_folder(rendered: Bake, answers: Answers
     dockerfile = rendered(**answers).read("Dockerfile")
     copied = re.findall(r"COPY --from=\S+ (.+) \S+\n", dockerfile)
     paths = " ".join([*copied, *re.findall(r"--mount=type=bind\S*,source=([^,\s]+)", dockerfile)]).split()
-    assert len(paths) > 20
+    assert len(paths) > 8
     assert [path for path in paths if path.count("/") < 2] == []
+
+
+@every_combination
+def test_the_dockerfile_is_short(rendered: Bake, answers: Answers) -> None:
+    dockerfile = rendered(**answers).read("Dockerfile")
+    assert len(dockerfile.splitlines()) <= 110
+    assert len(re.findall(r"(?m)^FROM ", dockerfile)) <= 9
 
 
 @every_combination
