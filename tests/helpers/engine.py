@@ -6,6 +6,7 @@ import json
 import os
 import re
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,3 +149,11 @@ def fails(engine: Engine, project: Project, *patterns: str, options: tuple[str, 
     assert done.returncode != 0
     lines = done.stderr.splitlines()
     assert [line for line in lines if all(re.search(pattern, line) for pattern in patterns)], done.stderr[-3000:]
+
+
+def again() -> str:
+    """Return an option that lets the steps that download run again, with the caches that they mount as they are.
+
+    --no-cache would begin with empty ones; and what another project has built with the same text counts as built.
+    """
+    return f"--build-arg=MIRROR_TIMEOUT={1000 + uuid.uuid4().int % 9000}"

@@ -1,196 +1,181 @@
-"""tools/build/app.py, against the wheel that Poetry would build."""
+"""The project's own layer, against the wheel that Poetry would build."""
 
-import os
 import re
-import shutil
-import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
 
+import reproduce
 from scripts.locks import POETRY
-from tests.helpers.combinations import CHOICES
+from tests.helpers.engine import Engine, fails, python
 from tests.helpers.machine import index_environment
-from tests.helpers.project import Bake, Project, Run, build_script, lock_script, run
+from tests.helpers.project import Bake, Project, run
 from tests.helpers.services import let_through
 
-
-def context(project: Project, folder: Path) -> Path:
-    """Return a folder, made in `folder`, with what the project's .dockerignore lets into a build."""
-    target = folder / "context"
-    for line in project.read(".dockerignore").splitlines():
-        source = project.path / line.removeprefix("!")
-        if line.startswith("!") and source.is_dir():
-            shutil.copytree(source, target / line[1:], symlinks=True)
-        elif line.startswith("!"):
-            target.mkdir(exist_ok=True)
-            shutil.copy(source, target)
-    return target
+SITE = re.compile(r"^app/\.venv/lib/python3\.\d+/site-packages/")
+APP = ("--target", "app")
 
 
-def app_script(project: Project, folder: Path) -> Run:
-    """Run the script on a project as the Dockerfile does; `folder` gets metadata, layers and names.txt."""
-    assert lock_script(project).returncode == 0
-    shutil.move(project.path / "lock/layer", folder / "metadata")
-    return build_script(project, "app", context(project, folder), "metadata", "layers", "names.txt", cwd=folder)
+def rearrange(project: Project) -> None:
+    """Use what Poetry's manual offers: scripts, entry points, other places and names, files, a dynamic version."""
+    project.replace("pyproject.toml", '\nversion = "0.1.0"\n', '\ndynamic = ["version"]\n')
+    project.replace(
+        "pyproject.toml",
+        '    { include = "service_runtime", from = "src" },\n]\n',
+        '    { include = "service_runtime", from = "src" },\n'
+        '    { include = "lib_*", from = "src/more", to = "inner" },\n    { include = "single.py", from = "src" },\n]\n'
+        'version = "3.2.1"\nexclude = ["src/*/secret.txt"]\n'
+        'include = [{ path = "data/prices.json", format = ["sdist", "wheel"] }]\n',
+    )
+    project.append(
+        "pyproject.toml",
+        f'\n[project.scripts]\nreport = "{project.package}.report:main"\n'
+        f'\n[project.entry-points."team.plugins"]\nown = "{project.package}.report"\n',
+    )
+    project.write(f"src/{project.package}/report.py", "def main():\n    print('reported')\n    return 3\n")
+    project.write(f"src/{project.package}/secret.txt", "")
+    project.write("src/more/lib_one/__init__.py", "")
+    project.write("src/single.py", "")
+    project.write("data/prices.json", "{}")
+    let_through(project, "data")
 
 
-def contents(*folders: Path) -> dict[str, bytes]:
-    """Return relative path -> content of the files in some folders."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-@pytest.mark.parametrize("service_type", CHOICES["service_type"])
-def test_the_project_is_what_its_wheel_would_install(bake: Bake, tmp_path: Path, service_type: str) -> None:
-    project = bake(service_type=service_type)
+def as_rendered(project: Project) -> None:
     for name in ("data, with a comma.json", "inner/__init__.py", "inner/deep/data.bin"):
         project.write(f"src/{project.package}/{name}", "")
-    done = app_script(project, tmp_path)
-    assert done.returncode == 0, done.stderr
+    (project.path / f"src/{project.package}/link.txt").symlink_to("app.py")
 
+
+def layer(engine: Engine, project: Project, folder: Path) -> tuple[str, dict[str, bytes]]:
+    """Build the project's image; return it, and path -> content of the files in its last layer."""
+    image, _ = engine.build(project)
+    with tarfile.open(reproduce.layers(image, folder)[-1]) as archive:
+        files = {entry.name: archive.extractfile(entry) for entry in archive if entry.isfile()}
+        return image, {name: file.read() for name, file in files.items() if file}
+
+
+@pytest.mark.parametrize("change", [as_rendered, rearrange])
+def test_the_layer_is_what_the_wheel_installs(bake: Bake, engine: Engine, tmp_path: Path, change: object) -> None:
+    """With bytecode for each module, and a program for each script, nothing else."""
+    project = bake(service_type="worker" if change is rearrange else "fastapi")
+    (rearrange if change is rearrange else as_rendered)(project)
+    image, found = layer(engine, project, tmp_path)
     run(*POETRY, "build", "--format", "wheel", cwd=project.path, env=index_environment())
     (file,) = (project.path / "dist").iterdir()
     with zipfile.ZipFile(file) as wheel:
         wanted = {name: wheel.read(name) for name in wheel.namelist()}
-    found = contents(*tmp_path.glob("layers/*/app/lib"), tmp_path / "metadata/app/lib")
-    assert found.keys() == wanted.keys()
-    (record,) = (name for name in wanted if wanted[name] != found[name])
-    assert record.endswith(".dist-info/RECORD")
-    assert sorted(found[record].splitlines()) == sorted(wanted[record].splitlines())
 
-
-@pytest.mark.quick
-def test_programs_of_the_project(bake: Bake, tmp_path: Path) -> None:
-    project = bake()
-    project.append("pyproject.toml", f'\n[project.scripts]\nreport = "{project.package}.report:main"\n')
-    project.write(f"src/{project.package}/report.py", "def main():\n    print('reported')\n    return 3\n")
-    assert app_script(project, tmp_path).returncode == 0
-    program = tmp_path / "metadata/app/.venv/bin/report"
-    assert os.access(program, os.X_OK)
-    assert program.read_text().startswith("#!/app/.venv/bin/python\n")
-    done = run(sys.executable, program, env={"PYTHONPATH": str(project.path / "src")}, check=False)
+    installed = {SITE.sub("", name): data for name, data in found.items() if SITE.match(name)}
+    modules = {re.sub(r"__pycache__/(\w+)\.cpython-\d+\.pyc$", r"\1.py", name) for name in installed}
+    assert modules == wanted.keys()
+    assert {name for name in modules if name.endswith(".py")} == {
+        re.sub(r"__pycache__/(\w+)\.cpython-\d+\.pyc$", r"\1.py", name) for name in installed if name.endswith(".pyc")
+    }
+    assert {name for name in wanted if wanted[name] != installed[name]} == {
+        name for name in wanted if name.endswith("/RECORD")
+    }
+    others = {name for name in found if not SITE.match(name)}
+    if change is as_rendered:
+        assert others == set()
+        return
+    assert others == {"app/.venv/bin/report", "app/data/prices.json"}
+    assert not [name for name in installed if "secret" in name]
+    done = engine.docker("run", "--rm", "--entrypoint", "/app/.venv/bin/report", image, check=False)
     assert (done.returncode, done.stdout) == (3, "reported\n")
-    (record,) = tmp_path.glob("layers/project/app/lib/*.dist-info/RECORD")
-    assert "\n../.venv/bin/report,sha256=" in record.read_text()
-
-
-@pytest.mark.quick
-def test_bytecode_of_the_project(bake: Bake, tmp_path: Path) -> None:
-    project = bake()
-    project.write(f"src/{project.package}/inner/__init__.py", "")
-    (project.path / f"src/{project.package}/link.txt").symlink_to("app.py")
-    assert app_script(project, tmp_path).returncode == 0
-    sources = {name for name in contents(project.path / "src") if name.endswith(".py")}
-    compiled = contents(*tmp_path.glob("layers/*/app/bytecode/app/lib"))
-    assert {re.sub(r"\.cpython-\d+\.pyc$", ".py", name) for name in compiled} == sources
-    assert {path.parent.name for path in tmp_path.glob("layers/runtime/app/**/*.py*")} == {"service_runtime"}
-    assert {data[4:8] for data in compiled.values()} == {b"\1\0\0\0"}, "not marked as never to be checked"
-    record = next(
-        data for name, data in contents(tmp_path / "layers/project/app/lib").items() if name.endswith("RECORD")
+    code = (
+        "from importlib import metadata; import inner.lib_one, single\n"
+        f"print(metadata.version('{project.answers['project_slug']}'),"
+        " *(point.load().__name__ for point in metadata.entry_points(group='team.plugins')))"
     )
-    assert b"link.txt" not in record  # a link has no content of its own
+    assert python(engine, image, code).split() == ["3.2.1", f"{project.package}.report"]
 
 
-def test_files_beside_the_sources(bake: Bake, tmp_path: Path) -> None:
-    """They lie below /app, the RECORD has them, their imports are found; a project without any has none."""
-    project = bake()
-    assert app_script(project, tmp_path).returncode == 0
-    assert {path.name for path in tmp_path.glob("layers/*/app/*")} == {"bytecode", "lib"}
-
+def test_files_beside_the_sources(bake: Bake, engine: Engine, tmp_path: Path) -> None:
+    """They lie below /app as they are in the project, with bytecode for what is Python."""
+    project = bake(service_type="worker")
     let_through(project, "config", "settings.ini")
-    project.write("config/prices.json", "{}")
-    project.write("config/hook.py", "import hooked")
-    project.write("config/__pycache__/hook.cpython-311.pyc", "")
+    for name, text in {"prices.json": "{}", "hook.py": "X = 1\n", "run.sh": "#!/bin/sh\necho run\n"}.items():
+        project.write(f"config/{name}", text)
+    (project.path / "config/run.sh").chmod(0o755)
+    project.write("config/__pycache__/hook.cpython-311.pyc", "not of this build")
     project.write("settings.ini", "[all]")
-    folder = tmp_path / "again"
-    folder.mkdir()
-    done = app_script(project, folder)
-    assert done.returncode == 0, done.stderr
-    app = folder / "layers/project/app"
-    found = contents(app)
-    beside = {name for name in found if not name.startswith(("lib/", "bytecode/"))}
-    assert beside == {"config/prices.json", "config/hook.py", "settings.ini"}
-    assert list(app.glob("bytecode/app/config/hook.*.pyc"))
-    (record,) = (text.decode() for name, text in found.items() if name.endswith("RECORD"))
-    assert all(f"\n../{name},sha256=" in record for name in beside)
-    assert "pycache" not in record
-    assert "hooked" in (folder / "names.txt").read_text().split()
+    (project.path / "config/link").symlink_to("../settings.ini")
+    image, found = layer(engine, project, tmp_path)
+    beside = {name for name in found if not name.startswith("app/.venv/")}
+    bytecode = {name for name in beside if name.endswith(".pyc")}
+    assert beside - bytecode == {
+        f"app/{name}" for name in ("config/prices.json", "config/hook.py", "config/run.sh", "settings.ini")
+    }
+    assert {path.rpartition("/")[0] for path in bytecode} == {"app/config/__pycache__"}
+    assert b"not of this build" not in found.values()
+    done = engine.docker("run", "--rm", "--entrypoint", "sh", image, "-c", "config/run.sh && cat config/link")
+    assert done.stdout == "run\n[all]"
 
 
-@pytest.mark.quick
-def test_a_place_that_is_taken(bake: Bake, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("place", "target"),
+    [
+        ("src/shared", "../../../libs/shared"),  # another folder of a monorepo
+        ("src/tools", "../../tools/image"),  # in the build there is something
+        ("config/zone", "/etc/localtime"),
+        ("config/tests", "../tests/conftest.py"),  # .dockerignore keeps it out
+    ],
+)
+def test_a_link_that_leads_out_of_the_build_context_is_named(
+    bake: Bake, engine: Engine, place: str, target: str
+) -> None:
     project = bake()
-    let_through(project, "lib")
-    project.write("lib/vendored.py", "")
-    done = app_script(project, tmp_path)
-    assert done.returncode == 1
-    assert done.stderr == ".dockerignore lets lib into the image, which has its own in that place: rename it\n"
+    let_through(project, "config")
+    (project.path / place).parent.mkdir(exist_ok=True)
+    (project.path / place).symlink_to(target)
+    words = re.escape(f"links that lead out of the build context: {place} -> {target}. Copy what")
+    fails(engine, project, words, options=APP)
 
 
-CODE = """
-from __future__ import annotations
-
-import one
-import two.three as four
-from . import sibling
-from own import thing
-from .sibling import thing
-from five import six, seven
-from shared.eight import nine
-import only_for_another_machine
-if TYPE_CHECKING:
-    import typed
-else:
-    import untyped
-if typing.TYPE_CHECKING:
-    from typed import more
-try:
-    import fast
-    from csv import reader
-except ImportError:
-    import slow
-try:
-    import needed
-except ValueError:
-    import csv
-def later():
-    match one:
-        case 1:
-            import ten
-    with suppress(ImportError):
-        import eleven
-    with open(one) as file:
-        import os.path
-"""
+def take_a_place(project: Project) -> None:
+    let_through(project, ".venv")
+    project.write(".venv/pyvenv.cfg", "")
 
 
-@pytest.mark.quick
-def test_names_that_the_project_imports(bake: Bake, tmp_path: Path) -> None:
-    project = bake()
-    shutil.rmtree(project.path / "src")
-    project.write("src/own/__init__.py", CODE)
-    project.write("src/shared/mine/__init__.py", "")  # a namespace that others have a part in
-    done = app_script(project, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "names.txt").read_text().split() == [
-        *("?csv.reader", "?eleven", "?fast", "?slow", "__future__.annotations", "csv", "five.seven", "five.six"),
-        *("needed", "one", "only_for_another_machine", "os.path", "shared.eight.nine", "ten", "two.three", "untyped"),
-    ]
-
-
-def test_sources_that_can_not_be_compiled_are_named(bake: Bake, tmp_path: Path) -> None:
-    project = bake()
+def break_sources(project: Project) -> None:
     for name in ("app", "settings"):
         project.write(f"src/{project.package}/{name}.py", "def broken(:\n")
-    done = app_script(project, tmp_path)
-    assert done.returncode == 1
-    for name in ("app", "settings"):
-        assert f'{project.package}/{name}.py", line 1' in done.stderr
-    assert "SyntaxError" in done.stderr
+
+
+def name_no_readme(project: Project) -> None:
+    project.replace("pyproject.toml", '\nreadme = "README.md"\n', '\nreadme = "NOTHING.md"\n')
+
+
+def take_another_backend(project: Project) -> None:
+    project.replace("pyproject.toml", '"poetry.core.masonry.api"', '"hatchling.build"')
+
+
+def include_nothing(project: Project) -> None:
+    project.replace("pyproject.toml", 'include = "service_runtime"', 'include = "nowhere"')
+
+
+WRONG = [
+    (take_a_place, [r"\.dockerignore lets \.venv into the image, which has its own in that place: rename it"]),
+    (
+        break_sources,
+        [r'_service/app\.py", line 1', r'_service/settings\.py", line 1', "SyntaxError", "does not end in .py"],
+    ),
+    (name_no_readme, [r"pyproject\.toml: the project can't be built: .*NOTHING\.md"]),
+    (take_another_backend, [r"build-backend is 'hatchling\.build'; allowed: 'poetry\.core\.masonry\.api'"]),
+    (include_nothing, [r"pyproject\.toml: the project can't be built: .*nowhere"]),
+]
+
+
+@pytest.mark.parametrize(("change", "patterns"), WRONG, ids=[change.__name__ for change, _ in WRONG])
+def test_a_project_that_can_not_be_installed_is_explained(
+    bake: Bake, engine: Engine, change: object, patterns: list[str]
+) -> None:
+    project = bake()
+    assert callable(change)
+    change(project)
+    for pattern in patterns:
+        fails(engine, project, pattern, options=APP)
+    _, done = engine.build(project, *APP, check=False)
     assert "Traceback" not in done.stderr

@@ -76,7 +76,7 @@ def test_two_platforms(bake: Bake, arm64: Engine, registry: Registry) -> None:
     (base,) = {arm64.inspect(name, ".Config.Labels")["org.opencontainers.image.base.digest"] for name in images}
     assert base == registry.digests("platforms/python")[f"{VERSION}-slim-{arm64.suites[VERSION]}"]
 
-    # Most layers are the same: those without compiled code, those of bytecode among them.
+    # Most layers are the same: those of packages without compiled code, and the project's.
     same = [
         one == other for one, other in zip(*(arm64.inspect(name, ".RootFS.Layers") for name in images), strict=True)
     ]

@@ -94,7 +94,7 @@ def test_what_is_saved_arrives_in_the_container(
     log = tmp_path / "log"
 
     def inside() -> bytes:
-        copied = ("cp", f"{container(engine, project)}:/app/lib/{name.removeprefix('src/')}", tmp_path / "copy")
+        copied = ("cp", f"{container(engine, project)}:/app/{name}", tmp_path / "copy")
         return (tmp_path / "copy").read_bytes() if engine.docker(*copied, check=False).returncode == 0 else b""
 
     def logged(message: str) -> int:

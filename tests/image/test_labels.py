@@ -1,6 +1,7 @@
-"""`make image` fills in the labels: from the repository that has the project, without a password."""
+"""`make image` fills in the labels and the date: from the repository that has the project, without a password."""
 
 import json
+import re
 
 import pytest
 
@@ -63,6 +64,50 @@ def test_make_image_fills_in_the_labels(bake: Bake, engine: Engine) -> None:
     # A further commit makes the image old.
     git("commit --quiet --all --message=second")
     assert wrong().keys() == {POINT}
+
+
+def test_one_commit_gives_one_image(bake: Bake, engine: Engine) -> None:
+    """Whatever the commit is called, whenever it is built; one with edits, too."""
+    project = bake(service_type="worker", project_slug="dated", package_name="dated")
+    image = "template-test/dated"
+    engine.images.append(image)
+
+    def built(*again: str) -> str:
+        flags = " ".join([*engine.build_flags, *(f"--no-cache-filter {stage}" for stage in again)])
+        settings = {"DEBIAN_SUITE": engine.suites["3.14"], "BUILD_FLAGS": flags, "IMAGE": image}
+        project.make("image", env=settings)
+        return str(engine.inspect(image, ".Id"))
+
+    def git(*command: str) -> None:
+        run("git", *command, cwd=project.path)
+
+    git("init", "--quiet")
+    git("add", "--all")
+    git("commit", "--quiet", "--message=first", "--date=2020-02-02T02:02:02+0900")
+    git("tag", "v1.0.0")
+    first = built()
+    git("checkout", "--quiet", "v1.0.0")
+    assert built("base", "packages", "app", "runtime") == first
+    project.append("README.md", "An edit.\n")
+    dirty = built()
+    assert built("app", "runtime") == dirty != first
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize(
+    ("lines", "label"),
+    [
+        ('[project]\nversion = "1.0"\n[tool.other]\nversion = "2.0"\n', "1.0"),
+        ('[tool.other]\nversion = "2.0"\n[project]\nname = "x"\nversion  =  \'1.0\' # so far\n', "1.0"),
+        ('[project]\ndynamic = ["version"]\n[tool.other]\nversion = "2.0"\n[tool.poetry]\nversion = "3.0"\n', "3.0"),
+        ('[project]\ndynamic = ["version"]\n[tool.poetry.requires-plugins]\nversion = "2.0"\n', ""),
+    ],
+)
+def test_make_image_finds_the_version(bake: Bake, lines: str, label: str) -> None:
+    project = bake()
+    project.write("pyproject.toml", lines)
+    printed = project.make("image", "DOCKER=echo").stdout
+    assert re.findall(r"VERSION=(.*?) --build-arg REVISION", printed.splitlines()[-1]) == [label]
 
 
 @pytest.mark.parametrize("answers", range(3))

@@ -1,133 +1,131 @@
-"""tools/build/lock.py, against Poetry's own export."""
+"""tools/image/lock.py, against Poetry's own export."""
 
 import re
 import sys
-import tomllib
 from collections.abc import Callable
 
 import pytest
-from packaging.markers import default_environment
 from packaging.requirements import Requirement
-from packaging.tags import compatible_tags, cpython_tags
-from poetry.packages.locker import Locker
 
-from build import lock, tools
 from scripts.locks import POETRY
-from tests.helpers.combinations import CHOICES, ROOT
+from tests.helpers.combinations import CHOICES
 from tests.helpers.machine import index_environment
 from tests.helpers.project import Bake, Project, add_dependency, lock_script, relock, run
 
-TEMPLATE = ROOT / "{{cookiecutter.project_slug}}"
-MACHINES = ("x86_64", "aarch64")
+Entries = dict[str, tuple[str, set[str]]]
 
 
-def entries(text: str, python: str, machine: str) -> dict[str, tuple[str, set[str]]]:
-    """Return name -> version and hashes of what a requirements file wants on a machine."""
+def entries(text: str, python: str, machine: str) -> Entries:
+    """Return name -> version or address, and hashes, of what a requirements file wants on a machine."""
     found = {}
     environment = {"python_version": python, "python_full_version": f"{python}.0", "platform_machine": machine}
     for line in re.sub(r"\\\n", " ", text).splitlines():
-        wanted = Requirement(line.partition(" --hash=")[0])
-        if wanted.marker is None or wanted.marker.evaluate(dict(environment)):
-            found[wanted.name] = (str(wanted.specifier).removeprefix("=="), set(re.findall(r"--hash=(\S+)", line)))
+        if not line.startswith(("#", "--")):
+            wanted = Requirement(line.partition(" --hash=")[0])
+            if wanted.marker is None or wanted.marker.evaluate(dict(environment)):
+                version = wanted.url or str(wanted.specifier).removeprefix("==")
+                found[wanted.name] = (version, set(re.findall(r"--hash=(\S+)", line)))
     return found
 
 
-def chosen(project: Project, machine: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """Return name -> the words of its line in a list of lock.py, the layer in front, as on another machine."""
-    python = project.answers["python_version"]
-    version = (int(python.split(".")[0]), int(python.split(".")[1]))
-    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(41, 16, -1)]
-    tags = [*cpython_tags(version, platforms=platforms), *compatible_tags(version, "cp314", platforms)]
-    environment = {**default_environment(), "python_version": python, "python_full_version": f"{python}.0"}
-    monkeypatch.setattr(lock, "sys_tags", lambda: tags)
-    monkeypatch.setattr(lock, "default_environment", lambda: {**environment, "platform_machine": machine})
-    locker = Locker(project.path / "poetry.lock", tomllib.loads(project.read("pyproject.toml")))
-    lists = lock.chosen(locker, build=False)
-    return {line.split()[0]: [layer, *line.split()] for layer, lines in lists.items() for line in lines}
+def locked(project: Project, *options: str, machine: str = "x86_64") -> Entries:
+    """Return the entries of the lists that lock.py writes."""
+    done = lock_script(project, *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    text = "".join(path.read_text() for path in project.path.glob("lists/*.txt"))
+    return entries(text, project.answers["python_version"], machine)
 
 
-def as_rendered(_project: Project) -> None:
-    pass
+def refused(project: Project, *options: str) -> str:
+    """Return why lock.py refuses a project: in one line, with no list written."""
+    done = lock_script(project, *options)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert not list(project.path.glob("lists/*"))
+    return done.stderr
 
 
-def with_extras(project: Project) -> None:
-    """Add what makes locks complicated: extras, of a dependency and of the project's own, and markers."""
-    more = ("httpx[http2]>=0.28", "tzdata>=2025.2; platform_machine == 'aarch64'", "colorama; sys_platform == 'win32'")
-    for requirement in more:
-        add_dependency(project, requirement)
+def set_image(project: Project, setting: str, value: str) -> None:
+    """Give a setting of [tool.image] a value."""
+    project.replace("pyproject.toml", f"\n{setting} = []\n", f"\n{setting} = {value}\n")
+
+
+def set_extras(project: Project, lines: str) -> None:
+    """Give the project extras."""
     project.replace(
-        "pyproject.toml",
-        "\n[tool.poetry]\n",
-        '\n[project.optional-dependencies]\nfast = ["orjson>=3"]\n\n[tool.poetry]\n',
+        "pyproject.toml", "\n[tool.poetry]\n", f"\n[project.optional-dependencies]\n{lines}\n[tool.poetry]\n"
     )
     relock(project)
 
 
-@pytest.mark.parametrize("change", [pytest.param(as_rendered, marks=pytest.mark.quick), with_extras])
-@pytest.mark.parametrize("python", CHOICES["python_version"])
-def test_lock_is_read_as_poetry_export_reads_it(
-    bake: Bake, monkeypatch: pytest.MonkeyPatch, python: str, change: Callable[[Project], None]
-) -> None:
-    project = bake(python_version=python)
-    change(project)
-    exported = run(*POETRY, "export", "--only", "main", cwd=project.path, env=index_environment()).stdout
-    for machine in MACHINES:
-        found, wanted = chosen(project, machine, monkeypatch), entries(exported, python, machine)
-        assert {name: words[2] for name, words in found.items()} == {
-            name: version for name, (version, _) in wanted.items()
-        }
-        assert all(words[4] in wanted[name][1] for name, words in found.items())
-        assert "orjson" not in found
-        assert ("tzdata" in found) == (change is with_extras and machine == "aarch64")
-        # Of its 100 wheels, the one for this Python and machine.
-        assert re.search(f"-cp{python.replace('.', '')}-manylinux.*_{machine}.*whl", found["pydantic-core"][3])
+def set_source(project: Project, kind: str, url: str, files: str = "") -> str:
+    """Let the lock have its last package from another source; return its name."""
+    text, end, metadata = project.read("poetry.lock").partition("\n[metadata]")
+    before, start, entry = text.rpartition("[[package]]\n")
+    if files:
+        entry = re.sub(r"(?s)files = \[.*?\n\]\n", f"files = [{files}]\n", entry)
+    source = f'\n[package.source]\ntype = "{kind}"\nurl = "{url}"\nreference = "ours"\n'
+    project.write("poetry.lock", before + start + entry + source + end + metadata)
+    return str(re.findall(r'^name = "(.+)"', entry)[0])
 
 
 @pytest.mark.quick
-def test_a_package_goes_into_a_layer_by_its_name_alone(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
-    project = bake()
-    all_of_it = chosen(project, "x86_64", monkeypatch)
-    assert len({words[0] for words in all_of_it.values()}) > 3
-    text = project.read("poetry.lock")
-    project.write("poetry.lock", re.sub(r'(?s)\[\[package\]\]\nname = "httptools".*?(?=\[\[package\]\])', "", text))
-    assert project.read("poetry.lock") != text
-    del all_of_it["httptools"]
-    assert chosen(project, "x86_64", monkeypatch) == all_of_it
-    # The Dockerfile has a stage for each layer, and none for a layer that there is not.
-    assert re.findall(r"(?m)^FROM tools AS packages-(\d+)$", project.read("Dockerfile")) == lock.LAYERS
+@pytest.mark.parametrize("python", CHOICES["python_version"])
+def test_the_shipped_lock_is_read_as_poetry_export_reads_it(bake: Bake, python: str) -> None:
+    project = bake(python_version=python)
+    exported = run(*POETRY, "export", "--only", "main", cwd=project.path, env=index_environment()).stdout
+    found = locked(project, "--wheels")
+    assert found == entries(exported, python, "x86_64")
+    assert len(found["pydantic-core"][1]) > 50  # all its files: uv chooses
+    head = project.read("lists/requirements.txt").splitlines()[:2]
+    assert head == [f"# {sys.version.split()[0]}", "# with tests: "]
+
+
+def test_extras_and_markers_are_read_as_poetry_export_reads_them(bake: Bake) -> None:
+    project = bake(service_type="worker")
+    more = ("httpx[http2]>=0.28", "tzdata>=2025.2; platform_machine == 'aarch64'", "colorama; sys_platform == 'win32'")
+    for requirement in more:
+        add_dependency(project, requirement)
+    set_extras(project, 'fast = ["sortedcontainers>=2"]\nunused = ["tabulate"]')
+    for extras, options in ({"[]": (), '["fast"]': ("--extras", "fast")}).items():
+        project.write(
+            "pyproject.toml", re.sub(r"(?m)^extras = .*$", f"extras = {extras}", project.read("pyproject.toml"))
+        )
+        command = (*POETRY, "export", "--only", "main", *options)
+        exported = run(*command, cwd=project.path, env=index_environment()).stdout
+        for machine in ("x86_64", "aarch64"):
+            found = locked(project, machine=machine)
+            assert found == entries(exported, "3.14", machine)
+            assert ("tzdata" in found, "sortedcontainers" in found) == (machine == "aarch64", bool(options))
+
+
+def test_development_takes_all_groups_and_the_extras_that_may_be_together(bake: Bake) -> None:
+    """Exclusive ones, as Poetry's manual has them: those of [tool.image]; else all."""
+    project = bake(service_type="worker")
+    set_extras(project, 'cpu = ["sortedcontainers==2.4.0"]\ngpu = ["tabulate"]')
+    found = locked(project, "--development")
+    assert {"sortedcontainers", "tabulate", "pytest", "pydantic"} <= found.keys()
+    assert not {"sortedcontainers", "tabulate", "pytest"} & locked(project).keys()
+    project.replace(
+        "pyproject.toml",
+        'cpu = ["sortedcontainers==2.4.0"]\ngpu = ["tabulate"]',
+        "cpu = [\"six (==1.16.0) ; extra == 'cpu' and extra != 'gpu'\"]\n"
+        "gpu = [\"six (==1.17.0) ; extra == 'gpu' and extra != 'cpu'\"]",
+    )
+    relock(project)
+    set_image(project, "extras", '["gpu"]')
+    for options in ((), ("--development",)):
+        assert locked(project, *options)["six"][0] == "1.17.0"
 
 
 def test_a_package_without_a_wheel(bake: Bake) -> None:
     project = bake(service_type="worker")
     add_dependency(project, "docopt==0.6.2")  # published as a source archive only
     relock(project)
-    done = lock_script(project)
-    assert done.returncode == 1
-    assert "docopt==0.6.2 has no wheel for this Python" in done.stderr
-    assert "answer build_image=full" in done.stderr
-    assert not (project.path / "lock").exists()
-    assert lock_script(project, "--build").returncode == 0
-    (line,) = project.read("lock/packages-built.txt").splitlines()
-    assert line.split()[:3] == ["docopt", "0.6.2", "docopt-0.6.2.tar.gz"]
-
-
-# Modules that a script of the image build imports, by the package that they are from.
-LOADED = """
-import sys
-from importlib.metadata import packages_distributions
-before = {*sys.modules}
-import build.lock, build.packages
-owners = packages_distributions()
-names = {name.partition(".")[0] for name in {*sys.modules} - before}
-print(*sorted({owner for name in names - {"build"} for owner in owners.get(name, ())}))
-"""
-
-
-@pytest.mark.quick
-def test_the_image_installs_what_the_scripts_import() -> None:
-    """Of 56 packages in Poetry's pins; when a new Poetry imports another one, tools.py has to name it."""
-    loaded = run(sys.executable, "-c", LOADED, env={"PYTHONPATH": str(TEMPLATE / "tools")}).stdout.split()
-    assert loaded == list(tools.NAMES)
+    message = refused(project, "--wheels")
+    assert "docopt==0.6.2 has no wheel" in message
+    assert "build_image=full" in message
+    assert locked(project)["docopt"][0] == "0.6.2"
 
 
 LOCKS: dict[str, Callable[[str], str | None]] = {
@@ -135,96 +133,87 @@ LOCKS: dict[str, Callable[[str], str | None]] = {
     "does not fit pyproject.toml": lambda text: re.sub('content-hash = "..', 'content-hash = "xx', text),
     "older than 2.0": lambda text: text.replace('lock-version = "2.1"', 'lock-version = "2.0"'),
     "can't be read": lambda text: text + "[",
-    "locked to git": lambda text: text.replace(
-        "\n[metadata]", '\n[package.source]\ntype = "git"\nurl = "https://git.example.com/x"\n\n[metadata]'
-    ),
 }
 
 
 @pytest.mark.quick
 @pytest.mark.parametrize("words", LOCKS)
-def test_a_lock_that_can_not_be_installed_is_refused(bake: Bake, words: str) -> None:
+def test_a_lock_that_can_not_be_read_is_refused(bake: Bake, words: str) -> None:
     project = bake()
     text = LOCKS[words](project.read("poetry.lock"))
-    if text is None:
-        (project.path / "poetry.lock").unlink()
-    else:
-        assert text != project.read("poetry.lock")
+    (project.path / "poetry.lock").unlink()
+    if text:
         project.write("poetry.lock", text)
-    done = lock_script(project)
-    assert done.returncode == 1
-    assert words in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not list(project.path.glob("lock/packages-*"))
-
-
-IGNORED = {
-    "build": '{ script = "build.py" }',
-    "exclude": '["data/**"]',
-    "include": '[{ path = "data", format = ["sdist", "wheel"] }]',
-}
+    assert words in refused(project)
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("setting", ["build", "exclude", "packages"])
-def test_a_setting_that_the_image_would_ignore_is_refused(bake: Bake, setting: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [("git", "https://git.example.com/x.git"), ("directory", "../shared"), ("file", "../x.whl")],
+)
+def test_a_source_without_a_hash_is_refused(bake: Bake, kind: str, url: str) -> None:
     project = bake()
-    if setting == "packages":
-        runtime = '{ include = "service_runtime", from = "src" }'
-        project.replace("pyproject.toml", runtime, runtime.replace(" }", ', to = "elsewhere" }'))
-    else:
-        value = IGNORED[setting]
-        project.replace("pyproject.toml", "\n[tool.poetry]\n", f"\n[tool.poetry]\n{setting} = {value}\n")
-    done = lock_script(project)
-    assert done.returncode == 1
-    assert f"tool.poetry has {setting}, but the image takes src/ as it is" in done.stderr
-    assert not list(project.path.glob("lock/packages-*"))
+    name = set_source(project, kind, url)
+    message = refused(project)
+    assert message.startswith(f"{name} is locked to {kind} ")
+    assert f'publish it on an index, or name the address of an archive, "{name} @ https://..."' in message
 
 
 @pytest.mark.quick
-def test_a_program_that_is_a_file_is_refused(bake: Bake) -> None:
+def test_a_package_from_an_address(bake: Bake) -> None:
     project = bake()
-    project.append("pyproject.toml", '\n[tool.poetry.scripts]\nreport = { reference = "bin/report", type = "file" }\n')
-    done = lock_script(project)
-    assert done.returncode == 1
-    assert "tool.poetry.scripts has a file for report" in done.stderr
-    assert not list(project.path.glob("lock/packages-*"))
+    digest = f"sha256:{'0' * 64}"
+    name = set_source(project, "url", "https://example.com/x.whl", f'{{file = "x.whl", hash = "{digest}"}}')
+    assert locked(project)[name] == ("https://example.com/x.whl", {digest})
 
 
 @pytest.mark.quick
-@pytest.mark.parametrize("include", ['["data"]', '[{ path = "tests", format = "sdist" }]'])
-def test_what_changes_source_archives_only_is_no_matter_of_the_image(bake: Bake, include: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "option"),
+    [
+        ("https://pypi.example.com/simple", "--index-url"),
+        ("https://example.com/releases.html", "--no-index --find-links"),
+    ],
+)
+def test_packages_of_another_index_have_a_list_that_names_it(bake: Bake, url: str, option: str) -> None:
     project = bake()
-    project.replace("pyproject.toml", "\n[tool.poetry]\n", f"\n[tool.poetry]\ninclude = {include}\n")
-    assert lock_script(project).returncode == 0
+    name = set_source(project, "legacy", url)
+    everything = locked(project)
+    first, line = project.read("lists/requirements-1.txt").splitlines()
+    assert first == f"{option} {url}"
+    assert line.startswith(f"{name}==")
+    assert f"\n{name}==" not in project.read("lists/requirements.txt")
+    assert name in everything
 
 
 @pytest.mark.quick
-def test_metadata_that_can_not_be_made_is_explained(bake: Bake) -> None:
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("extras", '["fats"]', "tool.image.extras is ['fats']; allowed: a list of some of nothing: there is none\n"),
+        ("extras", '"fast"', "tool.image.extras is 'fast'; allowed: a list of some of "),
+        ("with-tests", '["numpy"]', "tool.image.with-tests is ['numpy']; allowed: a list of some of annotated-doc, "),
+        ("extra", "[]", "tool.image has extra; allowed: extras, with-tests\n"),
+    ],
+)
+def test_a_wrong_setting_is_named(bake: Bake, setting: str, value: str, message: str) -> None:
     project = bake()
-    project.replace("pyproject.toml", '\nreadme = "README.md"\n', '\nreadme = "NOTHING.md"\n')
-    done = lock_script(project)
-    assert done.returncode == 1
-    assert "metadata can't be made" in done.stderr
-    assert "NOTHING.md" in done.stderr
-    assert "Traceback" not in done.stderr
+    project.replace("pyproject.toml", "\n[tool.image]\n", f"\n[tool.image]\n{setting} = {value}\n")
+    if setting in ("extras", "with-tests"):
+        project.replace("pyproject.toml", f"\n{setting} = []\n", "\n")
+    assert message in refused(project)
 
 
 @pytest.mark.quick
 def test_a_broken_pyproject_is_named(bake: Bake) -> None:
     project = bake()
-    project.write("pyproject.toml", project.read("pyproject.toml") + "[")
-    done = lock_script(project)
-    assert done.returncode == 1
-    assert done.stderr.startswith("pyproject.toml can't be read: ")
-    assert len(done.stderr.splitlines()) == 1
+    project.append("pyproject.toml", "[")
+    assert refused(project).startswith("pyproject.toml can't be read: ")
 
 
 @pytest.mark.quick
-def test_packages_of_another_index_name_it(bake: Bake) -> None:
+def test_it_fits_the_project_after_an_edit_outside_the_dependencies(bake: Bake) -> None:
     project = bake()
-    source = '\n[package.source]\ntype = "legacy"\nurl = "https://pypi.example.com/simple"\nreference = "ours"\n'
-    project.replace("poetry.lock", "\n[metadata]", f"{source}\n[metadata]")
-    assert lock_script(project).returncode == 0
-    lines = [line for path in project.path.glob("lock/packages-*") for line in path.read_text().splitlines()]
-    assert [line.split()[4] for line in lines if "https:" in line] == ["https://pypi.example.com/simple"]
+    project.replace("pyproject.toml", '\nversion = "0.1.0"\n', '\nversion = "0.2.0"\n')
+    assert locked(project)

@@ -1,6 +1,6 @@
 """Change a file of the project inside an image, its entry in RECORD and its bytecode: `patch.py FILE OLD NEW`.
 
-FILE is a pattern below site-packages. Without OLD, NEW is added at the end. With STALE set, the bytecode stays as it was.
+FILE is a pattern below site-packages. Without OLD, NEW is added at the end. With STALE set, the bytecode stays.
 """
 
 import base64
