@@ -22,7 +22,7 @@ def project(scaffold: Scaffold) -> Project:
     project = scaffold("orders", service_type="fastapi")
     project.replace("pyproject.toml", "settings = {}", SETTING)
     project.replace("pyproject.toml", "[tool.image-contract.except]\n", f"[tool.image-contract.except]\n{EXCEPTION}\n")
-    project.replace("pyproject.toml", "venv = 50", "venv = 105")
+    project.replace("pyproject.toml", "venv = 45", "venv = 105")
     services.let_through(project, "alembic", "alembic.ini")
     services.finish(project, "alembic>=1.18,<2", "psycopg[binary]>=3.3,<4", "sqlalchemy>=2,<3")
     return project

@@ -29,7 +29,7 @@ priority = "explicit"
 """
 # Five packages that weigh more than a default service, and take longer to import.
 TERMS = {
-    "venv = 50": "venv = 400",
+    "venv = 45": "venv = 400",
     'memory = "128m"': 'memory = "512m"',
     "start-seconds = 5": "start-seconds = 20",
 }
