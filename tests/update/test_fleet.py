@@ -24,7 +24,7 @@ def current(project: Path) -> None:
 
 def drifted(project: Path) -> None:
     """The team has edited a file that is the template's."""
-    edit(project / "tools/build.py", "return 4", "return 5")
+    edit(project / "src/runtime/init.py", "return 4", "return 5")
 
 
 def lost(project: Path) -> None:
@@ -39,9 +39,9 @@ def no_project(project: Path) -> None:
 TRUTH: list[tuple[Callable[[Path], None], str, dict[str, str], str, str]] = [
     (current, "v4", {}, "current", ""),
     (notes, "v1", {}, "clean", ""),
-    (year, "v2", {"flavour": "rich"}, "clean", "drifted, edited by hand: tools/build.py"),
+    (year, "v2", {"flavour": "rich"}, "clean", ""),
     (other_line, "v1", {}, "conflict", "README.md"),
-    (drifted, "v3", {}, "clean", "drifted, edited by hand: tools/build.py"),
+    (drifted, "v3", {}, "clean", "drifted, edited by hand: src/runtime/init.py"),
     (lost, "v1", {}, "blocked", UNKNOWN),
     (no_project, "v2", {}, "blocked", "cruft link"),
     (code, "v3", {"greeting": "hi"}, "clean", ""),
@@ -49,6 +49,11 @@ TRUTH: list[tuple[Callable[[Path], None], str, dict[str, str], str, str]] = [
     (notes_nearby, "v2", {}, "clean", ""),
 ]
 HISTORIES = (lambda _: None, squashed, cloned, shallow)
+
+
+def fleet_program(*arguments: str | Path) -> Run:
+    """Run what `make fleet` runs."""
+    return run(sys.executable, "-m", "updater.fleet", *arguments, cwd=ROOT, check=False)
 
 
 class Fleet:
@@ -72,7 +77,7 @@ class Fleet:
 
     def update(self, *options: str) -> Run:
         """Run fleet.py on all of them."""
-        return run(sys.executable, ROOT / "scripts/fleet.py", self.file, *options, check=False)
+        return fleet_program(self.file, *options)
 
     def branches(self) -> dict[str, str]:
         """Return the commit of the branch that was pushed to each repository."""
@@ -173,6 +178,6 @@ def test_a_project_in_a_folder_and_a_repository_that_is_not_there(born: Callable
 def test_a_file_that_can_not_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a b c\n")
     for name, word in (("file", "line 1"), ("missing", "missing")):
-        done = run(sys.executable, ROOT / "scripts/fleet.py", tmp_path / name, check=False)
+        done = fleet_program(tmp_path / name)
         assert done.returncode == 2
         assert word in done.stderr
