@@ -247,7 +247,7 @@ def strange(small: SmallTemplate, tmp_path: Path) -> dict[str, str]:
     (tmp_path / "rc").write_text("default_context:\n  database: postgres\n  greeting: mine\n")
     (tmp_path / "excludes").write_text("*.conf\n")
     (tmp_path / "hooks").mkdir()
-    (tmp_path / "hooks/post-checkout").write_text("#!/bin/sh\n")
+    (tmp_path / "hooks/post-checkout").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "hooks/post-checkout").chmod(0o755)
     (tmp_path / "gitconfig").write_text(SETTINGS.format(excludes=tmp_path / "excludes", hooks=tmp_path / "hooks"))
     return {
