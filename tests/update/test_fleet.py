@@ -104,11 +104,16 @@ def told(output: str) -> dict[str, tuple[str, str]]:
     return found
 
 
+def states(done: Run) -> dict[str, str]:
+    """Return the state of each repository in the table that was printed."""
+    return {name: state for name, (state, _) in told(done.stdout).items()}
+
+
 def test_every_repository_is_told_apart_and_one_that_fails_stops_none(fleet: Fleet) -> None:
     before = fleet.branches()
     done = fleet.update()
     found = told(done.stdout)
-    assert {name: state for name, (state, _) in found.items()} == {n: state for n, (state, _) in fleet.wanted.items()}
+    assert states(done) == {name: state for name, (state, _) in fleet.wanted.items()}
     for name, (_, words) in fleet.wanted.items():
         assert words in found[name][1]
         assert words or not found[name][1]
@@ -130,7 +135,8 @@ def test_branches_are_pushed_once_and_hold_the_update(fleet: Fleet) -> None:
             parent = run("git", "rev-parse", "template-update^", "HEAD", cwd=Path(folder)).stdout.split()
             assert parent[0] == parent[1]
     again = fleet.update("--push")
-    assert again.stdout == first.stdout
+    # States, not words: git has two of them for a commit that is gone, depending on who is first to say so.
+    assert states(again) == states(first)
     assert fleet.branches() == branches
 
 
