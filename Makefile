@@ -9,7 +9,7 @@ TESTS ?=
 
 # What a project receives as it is is checked here; the rest of it, rendered, has settings of its own.
 RECEIVED := '{{cookiecutter.project_slug}}'/src/service_runtime '{{cookiecutter.project_slug}}'/tools
-CODE := benchmarks hooks scripts tests $(RECEIVED)
+CODE := benchmarks hooks scripts tests updater $(RECEIVED)
 # Named, since the pyproject.toml next to what a project receives is a template.
 RUFF := .venv/bin/ruff --config pyproject.toml
 PIP := .venv/bin/pip --disable-pip-version-check install --quiet --no-deps --only-binary :all: --require-hashes
@@ -63,7 +63,7 @@ docs: .venv/dev ## Make what the documentation takes from elsewhere: choices, fi
 	@.venv/bin/python -m scripts.docs
 
 fleet: .venv/new ## Update the projects in the repositories that the file REPOS= names (PUSH=1 pushes a branch to each)
-	@.venv/bin/python scripts/fleet.py "$(REPOS)" $(if $(PUSH),--push)
+	@.venv/bin/python -m updater.fleet "$(REPOS)" $(if $(PUSH),--push)
 
 release: .venv/dev ## Check and commit the release VERSION=1.2.0 (TESTED= names a commit that is known to be green)
 	@.venv/bin/python scripts/release.py "$(VERSION)" $(if $(TESTED),--tested "$(TESTED)")

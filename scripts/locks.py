@@ -30,8 +30,6 @@ TOOLS = {
     "uv": ["uv"],
     "poetry": ["poetry", "poetry-plugin-pypi-mirror"],
     "sbom": ["cyclonedx-bom"],
-    # Renders the template's old and new version for `make update`.
-    "cookiecutter": ["cookiecutter"],
     # Starts the service again when a file is saved: `make dev`.
     "watchfiles": ["watchfiles"],
     "contract": ["packaging", "pytest", "pytest-xdist"],
@@ -133,7 +131,7 @@ def move_bound(name: str) -> None:
 
 
 def lock_repository() -> None:
-    """Lock this repository's own tools, and export them for pip: what `make new` needs, and everything."""
+    """Lock this repository's own tools; export them for pip: what `make new` and the updater need, and everything."""
     run(*POETRY, "lock", "--regenerate")
     for name, options in {"new": ["--only", "main"], "dev": ["--all-groups"]}.items():
         write(ROOT / "requirements" / f"{name}.txt", run(*POETRY, "export", *options))

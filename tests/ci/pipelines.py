@@ -168,6 +168,7 @@ def gitlab_variables(event: Event, image: str) -> dict[str, str]:
         "CI_PIPELINE_SOURCE": event.gitlab,
         "CI_DEFAULT_BRANCH": "main",
         "CI_COMMIT_REF_NAME": event.name,
+        "CI_PROJECT_URL": "https://gitlab.com/team/service",
         "CI_REPOSITORY_URL": "https://gitlab-ci-token:token@gitlab.com/team/service.git",
         "CI_SERVER_HOST": "gitlab.com",
         "CI_JOB_TOKEN": "token",
@@ -183,23 +184,31 @@ def gitlab_variables(event: Event, image: str) -> dict[str, str]:
 
 
 KNOWN = {
-    *("artifacts", "before_script", "cache", "image", "interruptible", "resource_group", "rules", "script", "services"),
-    *("stage", "variables"),
+    *("artifacts", "before_script", "cache", "environment", "image", "interruptible", "needs"),
+    *("resource_group", "rules", "script", "services", "stage", "variables"),
 }
 
 
 def run_gitlab_job(
     machine: Machine, source: Path, ref: str, job: dict[str, Any], variables: dict[str, str]
 ) -> Pipeline:
-    """Run one job of the repository `source` at `ref`, in a fresh checkout; an equal key of the cache is supposed."""
+    """Run one job of the repository `source` at `ref`, in a fresh checkout; an equal key of the cache is supposed.
+
+    A job with an environment has its variable, TEMPLATE_UPDATE_TOKEN; one with `needs` has the artifacts so far.
+    """
     assert job.keys() <= KNOWN, f"a job has keys that are not known here: {sorted(job.keys() - KNOWN)}"
     checkout, home = machine.fresh("checkout"), machine.home()
-    subprocess.run(["git", "init", "--quiet"], cwd=checkout, check=True)
-    subprocess.run(["git", "remote", "add", "origin", variables["CI_REPOSITORY_URL"]], cwd=checkout, check=True)
-    subprocess.run(["git", "fetch", "--quiet", "--depth=1", f"file://{source}", ref], cwd=checkout, check=True)
-    subprocess.run(["git", "checkout", "--quiet", "--detach", "FETCH_HEAD"], cwd=checkout, check=True)
     variables = {**variables, "CI_PROJECT_DIR": str(checkout)}
     variables |= {name: expand(value, variables) for name, value in job.get("variables", {}).items()}
+    if "environment" in job:
+        variables["TEMPLATE_UPDATE_TOKEN"] = "secret"
+    if variables.get("GIT_STRATEGY") != "none":
+        subprocess.run(["git", "init", "--quiet"], cwd=checkout, check=True)
+        subprocess.run(["git", "remote", "add", "origin", variables["CI_REPOSITORY_URL"]], cwd=checkout, check=True)
+        subprocess.run(["git", "fetch", "--quiet", "--depth=1", f"file://{source}", ref], cwd=checkout, check=True)
+        subprocess.run(["git", "checkout", "--quiet", "--detach", "FETCH_HEAD"], cwd=checkout, check=True)
+    if "needs" in job:
+        shutil.copytree(machine.folder / "artifacts", checkout, dirs_exist_ok=True)
     cache = {checkout / path: machine.folder / "cache" / path for path in job.get("cache", {}).get("paths", [])}
     for used, kept in cache.items():
         if kept.exists():

@@ -4,9 +4,9 @@ tests/services/<name>/ has the files of a team, and nothing else: each at the pl
 """
 
 import shutil
-import sys
 from pathlib import Path
 
+from tests.helpers import update as updates
 from tests.helpers.combinations import CHOICES, ROOT
 from tests.helpers.engine import Engine
 from tests.helpers.machine import project_environment
@@ -73,7 +73,8 @@ def address(engine: Engine, container: str) -> str:
 def update(project: Project) -> None:
     """Bring the project to the template's later version: the fixes arrive, and what the team wrote stays as it is."""
     before = {str(path): (project.path / path).read_bytes() for path in written_by_the_team(project)}
-    run(sys.executable, "tools/update.py", "--to", LATER, cwd=project.path)
+    done = updates.update(project.path, "--to", LATER)
+    assert done.returncode == 0, done
     for name, (_, new) in FIXES.items():
         assert new in project.read(name), name
     assert {name: (project.path / name).read_bytes() for name in before} == before

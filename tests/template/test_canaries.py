@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +15,7 @@ from tests.helpers.answers import BAIT, JINJA_CANARIES
 from tests.helpers.combinations import CHOICES, DECLARED, PRIVATE, ROOT, Answers
 from tests.helpers.project import Run, run
 from tests.helpers.repository import append, commit, create
-
-UPDATE = ROOT / "{{cookiecutter.project_slug}}/tools/update.py"
+from tests.helpers.update import update
 
 
 @pytest.fixture
@@ -113,7 +111,7 @@ def test_life_with_cruft(template: Path, tmp_path: Path, canary: Path) -> None:
     commit(project, "updated")
     append(template / "{{cookiecutter.project_slug}}/Makefile", "# newest\n")
     commit(template, "third")
-    run(sys.executable, UPDATE, cwd=project)
+    assert update(project).returncode == 0
     assert (project / "Makefile").read_text().endswith("# newest\n")
     assert not canary.exists()
 
@@ -123,9 +121,7 @@ def test_life_with_cruft(template: Path, tmp_path: Path, canary: Path) -> None:
     state["context"]["cookiecutter"]["author_name"] = JINJA_CANARIES[0]
     (project / ".cruft.json").write_text(json.dumps(state))
     commit(project, "poisoned")
-    done = run(
-        sys.executable, UPDATE, "--vars", json.dumps({"description": [JINJA_CANARIES[1]]}), cwd=project, check=False
-    )
+    done = update(project, "--vars", json.dumps({"description": [JINJA_CANARIES[1]]}))
     assert done.returncode == 2
     assert done.stderr.count("which would be run as template code") == 2
     assert not canary.exists()

@@ -59,7 +59,7 @@ def test_tree_of_the_readme_is_that_of_a_project(bake: Bake, page: str) -> None:
 
 @pytest.mark.parametrize("page", ["docs/troubleshooting.md", "docs/troubleshooting.ko.md"])
 def test_messages_are_those_that_programs_print(page: str) -> None:
-    sources = run("git", "ls-files", "--", docs.TEMPLATE.name, "hooks", cwd=ROOT).stdout.splitlines()
+    sources = run("git", "ls-files", "--", docs.TEMPLATE.name, "hooks", "updater", cwd=ROOT).stdout.splitlines()
     code = "\n".join((ROOT / name).read_text() for name in sources)
     code = re.sub(r'"\s*\n\s*f?"', "", code)  # one message in several strings
     cells = re.findall(r"^\| (.+?) \|", (ROOT / page).read_text(), re.M)

@@ -67,17 +67,17 @@ def moved(project: Path) -> None:
 def moved_folder(project: Path) -> None:
     (project / "build").mkdir()
     for name in ("build.py", "run.sh"):
-        (project / "tools" / name).rename(project / "build" / name)
+        (project / "scripts" / name).rename(project / "build" / name)
 
 
 def reformatted_elsewhere(project: Path) -> None:
     """Other lines than the template will change."""
-    edit(project / "tools/build.py", "    return 3", "  return (3)")
-    edit(project / "tools/build.py", "    return 4", "  return (4)")
+    edit(project / "scripts/build.py", "    return 3", "  return (3)")
+    edit(project / "scripts/build.py", "    return 4", "  return (4)")
 
 
 def reformatted_all_over(project: Path) -> None:
-    path = project / "tools/build.py"
+    path = project / "scripts/build.py"
     path.write_text(path.read_text().replace("    ", "\t"))
 
 
@@ -86,7 +86,7 @@ def executable(project: Path) -> None:
 
 
 def no_longer_executable(project: Path) -> None:
-    (project / "tools/run.sh").chmod(0o644)
+    (project / "scripts/run.sh").chmod(0o644)
 
 
 def crlf(project: Path) -> None:
@@ -103,7 +103,7 @@ def own_binary(project: Path) -> None:
 
 
 def template_moves_it(project: Path) -> None:
-    place = next(path for path in (project / "docker/renamed.conf", project / "tools/renamed.conf") if path.exists())
+    place = next(path for path in (project / "docker/renamed.conf", project / "scripts/renamed.conf") if path.exists())
     edit(place, "renamed 19", "our nineteenth")
 
 
@@ -236,7 +236,7 @@ CONFLICTS = [
     Case(other_line, conflicts={"README.md": ("our script", "make up")}),
     Case(other_new_file, conflicts={"docker/new.conf": ("ours, and another", "new in version 2")}),
     Case(edits_what_goes, conflicts={"docker/old.conf": ("no longer old", "")}, cruft=False),
-    Case(reformatted_all_over, conflicts={"tools/build.py": ("\treturn 2", "    return 20")}),
+    Case(reformatted_all_over, conflicts={"scripts/build.py": ("\treturn 2", "    return 20")}),
     Case(other_dependency, conflicts={"pyproject.toml": ("cherry>=7", "cherry>=2")}),
     Case(other_ignored, conflicts={".gitignore": ("*.ours", "*.temp")}),
     Case(other_binary, conflicts={"docker/logo.bin": ("", "")}),

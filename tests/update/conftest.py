@@ -1,19 +1,17 @@
 """Fixtures for updates: the small template, and this template, as git repositories."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.helpers.combinations import ROOT
-from tests.helpers.project import Run, run
+from tests.helpers import update as updates
+from tests.helpers.project import Bake, Run, run
 from tests.helpers.repository import commit
 from tests.update.projects import new_repository
 from tests.update.small import SmallTemplate
 
-UPDATE = ROOT / "{{cookiecutter.project_slug}}/tools/update.py"
 Update = Callable[..., Run]
 
 
@@ -42,15 +40,22 @@ def born(small: SmallTemplate, tmp_path_factory: pytest.TempPathFactory) -> Call
     return born
 
 
-@pytest.fixture
-def update() -> Update:
-    """Return a function that runs update.py in a project and returns what came out."""
+@pytest.fixture(scope="session")
+def makefile(rendered: Bake) -> Path:
+    """The Makefile of a project of this template."""
+    return rendered().path / "Makefile"
 
-    def update(project: Path, *options: str, python: str = sys.executable, env: dict[str, str] | None = None) -> Run:
-        done = run(python, UPDATE, *options, cwd=project, env=env, check=False)
-        said, silent = (done.stderr, done.stdout) if done.returncode == 2 else (done.stdout, done.stderr)
-        assert f"\nupdate: exit status {done.returncode}: " in f"\n{said}", done
-        assert not silent, done
+
+@pytest.fixture
+def update(makefile: Path) -> Update:
+    """Return a function that updates a project of whichever template, and returns what came out."""
+
+    def update(project: Path, *options: str, env: dict[str, str] | None = None) -> Run:
+        done = updates.update(project, *options, makefile=makefile, env=env)
+        if "make: ***" not in done.stderr:
+            said, silent = (done.stderr, done.stdout) if done.returncode == 2 else (done.stdout, done.stderr)
+            assert f"\nupdate: exit status {done.returncode}: " in f"\n{said}", done
+            assert not silent, done
         return done
 
     return update

@@ -11,11 +11,11 @@ Files = dict[str, tuple[bytes, bool]]
 
 
 def files(folder: Path) -> Files:
-    """Return all files of a project: content, and whether it is executable."""
+    """Return all files of a project, but for git's and .tools/: content, and whether it is executable."""
     found = {}
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and not name.startswith(".git/") and name != ".cruft.json":
+        if path.is_file() and not name.startswith((".git/", ".tools/")) and name != ".cruft.json":
             found[name] = (path.read_bytes(), bool(path.stat().st_mode & 0o100))
     return found
 
@@ -40,11 +40,11 @@ def unmerged(project: Path) -> set[str]:
 
 
 def state_of(project: Path) -> dict[str, object]:
-    """Return all that an update could touch: files, index, HEAD, references, work trees."""
+    """Return all that an update could touch: files, index, HEAD, references, work trees; not .tools/."""
     found: dict[str, object] = {
         path.relative_to(project).as_posix(): (path.read_bytes(), path.stat().st_mode)
         for path in project.rglob("*")
-        if path.is_file() and ".git" not in path.relative_to(project).parts
+        if path.is_file() and not {".git", ".tools"}.intersection(path.relative_to(project).parts)
     }
     for command in (
         "ls-files --stage",

@@ -4,11 +4,13 @@ Renders come from cookiecutter itself and are kept, one for each version and set
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from cookiecutter.main import cookiecutter
 
+from tests.helpers.combinations import ROOT
 from tests.helpers.project import run
 from tests.helpers.repository import commit, edit
 from tests.update.projects import new_repository
@@ -21,7 +23,7 @@ DECLARED = {
     "slug": "orders",
     "greeting": "hello",
     "flavour": ["plain", "rich", "spicy"],
-    "_copy_without_render": ["tools"],
+    "_copy_without_render": ["src/runtime"],
 }
 
 README = """\
@@ -86,8 +88,8 @@ FIRST = {
     "docker/old.conf": NUMBERS.replace("number", "old"),
     "docker/renamed.conf": NUMBERS.replace("number", "renamed"),
     "docker/{% if cookiecutter.flavour == 'rich' %}rich.conf{% endif %}": "{{ cookiecutter.greeting }}\n",
-    "tools/build.py": BUILD,
-    "tools/run.sh": "#!/bin/sh\necho 1\n",
+    "scripts/build.py": BUILD,
+    "scripts/run.sh": "#!/bin/sh\necho 1\n",
     "src/{{cookiecutter.slug}}/app.py": "VERSION = 1\n",
     "src/runtime/init.py": BUILD,
     "tests/test_app.py": "def test(): pass\n",
@@ -105,11 +107,14 @@ class SmallTemplate:
     """The template's repository."""
 
     def __init__(self, folder: Path) -> None:
-        """Write all four versions."""
+        """Write all four versions, each with the updater of this template."""
         self.folder = folder / "template"
         self.project = self.folder / FOLDER
         self.renders = folder / "renders"
         new_repository(self.folder)
+        shutil.copytree(ROOT / "updater", self.folder / "updater", ignore=shutil.ignore_patterns("__pycache__"))
+        (self.folder / "requirements").mkdir()
+        shutil.copy(ROOT / "requirements/new.txt", self.folder / "requirements")
         self.first()
         self.second()
         self.third()
@@ -120,7 +125,7 @@ class SmallTemplate:
         self.declare(DECLARED)
         for name, text in FIRST.items():
             self.write(name, text)
-        (self.project / "tools/run.sh").chmod(0o755)
+        (self.project / "scripts/run.sh").chmod(0o755)
         (self.project / "docker/logo.bin").write_bytes(LOGO)
         self.publish("v1", "The first version")
 
@@ -131,7 +136,7 @@ class SmallTemplate:
         self.edit("pyproject.toml", '"cherry>=1"', '"cherry>=2"')
         for name in ("docker/settings.conf", "docker/Größe und Maß.txt", "docker/windows.bat", "docker/renamed.conf"):
             self.edit(name, "number 3" if "renamed" not in name else "renamed 3", "the third, of version 2")
-        self.edit("tools/build.py", "return 1", "return 10")
+        self.edit("scripts/build.py", "return 1", "return 10")
         self.edit("src/runtime/init.py", "return 1", "return 10")
         self.edit("src/{{cookiecutter.slug}}/app.py", "1", "2")
         self.edit("poetry.lock", "1", "2")
@@ -146,14 +151,14 @@ class SmallTemplate:
         self.edit("pyproject.toml", "line-length = 100", "line-length = 120")
         for name in ("docker/settings.conf", "docker/Größe und Maß.txt", "docker/windows.bat"):
             self.edit(name, "number 9", "the ninth, of version 3")
-        self.edit("tools/build.py", "return 2", "return 20")
-        (self.project / "tools/build.py").chmod(0o755)
+        self.edit("scripts/build.py", "return 2", "return 20")
+        (self.project / "scripts/build.py").chmod(0o755)
         self.edit("src/runtime/init.py", "return 2", "return 20")
         self.edit(".gitignore", "*.tmp\n", "*.temp\n")
         self.write("src/runtime/stop.py", "STOP = 3\n")
         (self.project / "docker/old.conf").unlink()
-        (self.project / "docker/renamed.conf").rename(self.project / "tools/renamed.conf")
-        self.edit("tools/renamed.conf", "renamed 9", "the ninth, of version 3")
+        (self.project / "docker/renamed.conf").rename(self.project / "scripts/renamed.conf")
+        self.edit("scripts/renamed.conf", "renamed 9", "the ninth, of version 3")
         self.publish("v3", "`make image` writes an SBOM")
 
     def fourth(self) -> None:
@@ -163,23 +168,6 @@ class SmallTemplate:
         self.edit("README.md", "Ask the team.", "Ask the platform team.")
         self.publish("v4", "No spicy flavour any more")
         self.refusing()
-        self.moving()
-
-    def moving(self) -> None:
-        """A branch that moves a file and a folder, and merges what is the team's once."""
-        run("git", "switch", "--quiet", "--create", "moving", cwd=self.folder)
-        src = "src/{{ cookiecutter.slug }}"
-        moves = {f"{src}/app.py": f"{src}/main.py", "docker": "build", "tests": "checks"}
-        self.declare({**DECLARED, "_migrations": {"to main.py": {"move": moves, "merge": [f"{src}/main.py"]}}})
-        run("git", "mv", "src/{{cookiecutter.slug}}/app.py", "src/{{cookiecutter.slug}}/main.py", cwd=self.project)
-        run("git", "mv", "docker", "build", cwd=self.project)
-        run("git", "mv", "tests", "checks", cwd=self.project)
-        self.edit("src/{{cookiecutter.slug}}/main.py", "2", "5")
-        self.edit("build/settings.conf", "number 15", "the fifteenth, of another version")
-        commit(self.folder, "files have moved")
-        self.edit("README.md", "Ask the platform team.", "Ask the others.")
-        commit(self.folder, "and another version")
-        run("git", "switch", "--quiet", "main", cwd=self.folder)
 
     def refusing(self) -> None:
         """A branch with a hook that refuses a greeting."""

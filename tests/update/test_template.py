@@ -1,4 +1,4 @@
-"""This template itself: from before the house with owners, and from each release, to now and to a version to come."""
+"""This template itself: from each release to now, and from now to a version to come."""
 
 import json
 from collections.abc import Callable
@@ -9,29 +9,24 @@ import pytest
 from tests.helpers.combinations import MUST_WORK, ROOT, Answers, identify
 from tests.helpers.project import run
 from tests.helpers.repository import commit, copy_template, edit
-from tests.update.cases import History, cloned, plain, shallow, squashed
+from tests.update.cases import History, cloned, plain, shallow
 from tests.update.conftest import Update
 from tests.update.projects import copy, files, new_repository, unmerged
 
 FOLDER = "{{cookiecutter.project_slug}}"
 PACKAGE = "src/example_service"
-# cookiecutter.json, hooks, templates and project of commit 6a24f9d: projects that were made then live on.
-BEFORE = ROOT / "tests/update/before-the-house.bundle"
 # Each tag of a release makes its own tests.
 RELEASES = run("git", "tag", "--list", "v*", "--merged", "HEAD", cwd=ROOT).stdout.split()
 
 
 @pytest.fixture(scope="session")
 def lineage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This template as a repository, by tag: before (the house with owners), each release, now, and later."""
+    """This template as a repository, by tag: each release, now, and later."""
     template = tmp_path_factory.mktemp("lineage") / "template"
     new_repository(template)
-    run("git", "pull", "--quiet", BEFORE, "before", cwd=template)
-    run("git", "tag", "before", cwd=template)
     tags = [f"refs/tags/{tag}:refs/tags/{tag}" for tag in RELEASES]
     if tags:
         run("git", "fetch", "--quiet", "--no-tags", "--update-shallow", ROOT, *tags, cwd=template)
-    run("git", "rm", "-r", "--quiet", ".", cwd=template)
     copy_template(template)
     commit(template, "as it is now")
     run("git", "tag", "now", cwd=template)
@@ -117,9 +112,8 @@ def shared(project: Path) -> dict[str, tuple[bytes, bool]]:
 @pytest.mark.parametrize(
     ("old", "new", "history", "answers"),
     [
-        *[("before", "now", plain, answers) for answers in MUST_WORK[::3]],
-        *[("before", "later", shallow, answers) for answers in MUST_WORK[:2]],
-        *[("now", "later", cloned, answers) for answers in MUST_WORK[:2]],
+        *[("now", "later", plain, answers) for answers in MUST_WORK[::3]],
+        *[("now", "later", history, answers) for history in (cloned, shallow) for answers in MUST_WORK[:2]],
         *[(release, "now", plain, answers) for release in RELEASES for answers in MUST_WORK[:2]],
     ],
     ids=lambda value: value.__name__ if callable(value) else value if isinstance(value, str) else identify(value),
@@ -140,74 +134,9 @@ def test_a_year_of_work_and_an_update(
     assert done.returncode == 0, done
     fresh = copy(render(new, answers), tmp_path / "fresh")
     work(fresh)
-    # The house is moved into as a whole, and left alone from then on.
-    assert team(project) == (team(fresh) if old == "before" else before)
+    assert team(project) == before
     assert shared(project) == shared(fresh)
     assert unmerged(project) == set()
-
-
-@pytest.mark.parametrize(("answers", "history"), [(MUST_WORK[0], squashed), (MUST_WORK[1], shallow)])
-def test_one_update_after_another_is_the_same_as_one(
-    render: Callable[[str, Answers], Path], update: Update, tmp_path: Path, answers: Answers, history: History
-) -> None:
-    project = born(render, "before", answers, tmp_path / "project")
-    other = copy(project, tmp_path / "other")
-    assert update(other, "--to", "later").returncode == 0
-    assert update(project, "--to", "now").returncode == 0
-    commit(project, "update 1")
-    history(project)
-    assert update(project, "--to", "later").returncode == 0
-    # But for what is the team's once the house has been moved into.
-    (other / PACKAGE / "__main__.py").write_bytes((project / PACKAGE / "__main__.py").read_bytes())
-    assert files(project) == files(other)
-
-
-ROUTE = '''
-    @app.get("/orders")
-    async def orders() -> int:
-        """Tell how many are open."""
-        return OPEN
-'''
-SETTING = '    database_url: Annotated[str, Field(description="an address")] = "postgresql://localhost"\n'
-
-
-def test_what_people_would_expect_to_decide_is_all_that_conflicts(
-    render: Callable[[str, Answers], Path], update: Update, tmp_path: Path
-) -> None:
-    """What has moved elsewhere and was edited: a budget, a setting among the template's, a check, a file that goes."""
-    project = born(render, "before", MUST_WORK[0], tmp_path / "project")
-    edit(project / "pyproject.toml", "venv = 40", "venv = 90")
-    edit(project / "Dockerfile", "# Last,", "ENV TZ=Asia/Seoul\n# Last,")
-    edit(project / "deploy/kubernetes.yaml", "replicas: 2", "replicas: 5")
-    edit(project / PACKAGE / "settings.py", "= 8000\n", f"= 8000\n{SETTING}")
-    edit(project / PACKAGE / "app.py", "\n    return app\n", f"{ROUTE}\n    return app\n")
-    edit(project / PACKAGE / "app.py", '        return "ready"\n', '        # Ours.\n        return "ready"\n')
-    edit(
-        project / PACKAGE / "server.py",
-        '"""',
-        '"""Ours: ',
-    )
-    commit(project, "ours")
-    done = update(project, "--to", "now")
-    assert done.returncode == 1, done
-    decide = {
-        "pyproject.toml": "venv = 90",
-        f"{PACKAGE}/app.py": "        # Ours.\n",
-        f"{PACKAGE}/settings.py": SETTING,
-        "src/service_runtime/server.py": "Ours: ",
-    }
-    assert unmerged(project) == decide.keys()
-    for name, ours in decide.items():
-        assert ours in (project / name).read_text()
-    assert ROUTE in (project / PACKAGE / "app.py").read_text().split(">>>>>>> template")[-1]
-    assert "[tool.image-contract]" in (project / "pyproject.toml").read_text()
-    assert "ENV TZ=Asia/Seoul\n# Last," in (project / "Dockerfile").read_text()
-    assert "replicas: 5" in (project / "deploy/base/kubernetes.yaml").read_text()
-    # The rest of the house is that of a new project, beside what the team has made.
-    fresh = copy(render("now", MUST_WORK[0]), tmp_path / "fresh")
-    work(fresh)
-    left = {name: content for name, content in team(project).items() if name not in decide}
-    assert left == {name: content for name, content in team(fresh).items() if name not in decide}
 
 
 def test_a_service_that_was_not_born_here_takes_part(

@@ -1,4 +1,4 @@
-"""Render a template as cruft does; update.py runs this in a process of its own for each version.
+"""Render a template as cruft does; template.py runs this in a process of its own for each version.
 
     python render.py REQUEST FOLDER
 

@@ -1,8 +1,9 @@
-"""Update many projects from the template: `make fleet REPOS=file`, which calls `fleet.py FILE [--push]`.
+"""Update many projects from the template: `make fleet REPOS=file`, which runs `python -m updater.fleet FILE [--push]`.
 
 Each line of FILE names a repository, as `git clone` takes it, and after it the project's folder if that is not the
-root; `#` begins a comment. Every repository is cloned and updated on the branch `template-update`. With --push, the
-branch is pushed; its commit message is the text of a change request. A table then says for each repository
+root; `#` begins a comment. Every repository is cloned and updated, to the newest release of the template that it
+records (or its newest commit, if it has no release), on the branch `template-update`. With --push, the branch is
+pushed; its commit message is the text of a change request. A table then says for each repository
 
     current     nothing new
     clean       merged without conflicts
@@ -24,14 +25,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.dont_write_bytecode = True  # in the template, it would be rendered
-sys.path.insert(0, str(ROOT / "{{cookiecutter.project_slug}}/tools"))
+from updater.git import GitError, git
+from updater.update import EMAIL, bring_up_to_date
 
-import propose  # noqa: E402
-from merge import GitError, git  # noqa: E402
-from update import bring_up_to_date  # noqa: E402
-
+BRANCH = "template-update"
 STATES = ("current", "clean", "conflict", "blocked")
 
 
@@ -42,7 +39,7 @@ class Row:
     repository: str
     state: str  # one of STATES
     detail: str
-    by_hand: tuple[str, ...] = ()
+    edited: tuple[str, ...] = ()
 
 
 def read(path: Path) -> list[tuple[str, str]]:
@@ -61,6 +58,21 @@ def read(path: Path) -> list[tuple[str, str]]:
     return found
 
 
+class TakenError(Exception):
+    """A person has committed to the branch."""
+
+
+def publish(clone: Path) -> None:
+    """Push the branch, unless it is there already. Raises TakenError if a person has committed to it."""
+    tip = git(clone, "ls-remote", "origin", f"refs/heads/{BRANCH}").partition("\t")[0]
+    if tip:
+        git(clone, "fetch", "--quiet", "--depth=1", "origin", f"refs/heads/{BRANCH}")
+        if git(clone, "show", "--no-patch", "--format=%ce", tip).strip() != EMAIL:
+            raise TakenError(f"the branch {BRANCH} has commits of people: merge or delete it first")
+    lease = f"--force-with-lease=refs/heads/{BRANCH}:{tip}"
+    git(clone, "push", "--quiet", lease, "origin", f"{BRANCH}:refs/heads/{BRANCH}")
+
+
 def one(repository: str, place: str, *, push: bool) -> Row:
     """Update the project in the folder `place` of `repository`; an error becomes a row as well."""
     name = repository if place == "." else f"{repository} {place}"
@@ -68,15 +80,15 @@ def one(repository: str, place: str, *, push: bool) -> Row:
         clone = Path(folder) / "clone"
         try:
             git(Path(folder), "clone", "--quiet", "--depth=1", "--no-tags", "--", repository, str(clone))
-            outcome = bring_up_to_date(clone / place, branch=propose.BRANCH)
+            outcome = bring_up_to_date(clone / place, None, branch=BRANCH)
             if outcome.status == 2:
                 return Row(name, "blocked", outcome.why.replace(str(clone), repository))
             if outcome.text and push:
-                propose.publish(clone, propose.BRANCH)
-        except (GitError, propose.TakenError, OSError) as error:
+                publish(clone)
+        except (GitError, TakenError, OSError) as error:
             return Row(name, "blocked", str(error))
     state = "conflict" if outcome.conflicts else "clean" if outcome.text else "current"
-    return Row(name, state, ", ".join(outcome.conflicts), outcome.by_hand)
+    return Row(name, state, ", ".join(outcome.conflicts), outcome.edited)
 
 
 def table(rows: list[Row]) -> str:
@@ -85,10 +97,10 @@ def table(rows: list[Row]) -> str:
     for row in sorted(rows, key=lambda row: STATES.index(row.state)):
         detail = row.detail.strip().replace("\n", "\n" + " " * 12)
         lines.append(f"{row.state:<10}  {row.repository}" + (f"\n{'':<12}{detail}" if detail else ""))
-        if row.by_hand:
-            lines.append(f"{'':<12}drifted, edited by hand: {', '.join(row.by_hand)}")
+        if row.edited:
+            lines.append(f"{'':<12}drifted, edited by hand: {', '.join(row.edited)}")
     counts = [f"{sum(row.state == state for row in rows)} {state}" for state in STATES]
-    counts.append(f"{sum(bool(row.by_hand) for row in rows)} drifted")
+    counts.append(f"{sum(bool(row.edited) for row in rows)} drifted")
     return "\n".join([*lines, "", f"{len(rows)} repositories: {', '.join(counts)}"])
 
 
@@ -96,9 +108,8 @@ def main() -> int:
     """Update all repositories, several at a time; return the exit status."""
     parser = argparse.ArgumentParser(description="Update many projects from the template.")
     parser.add_argument("file", type=Path, metavar="FILE", help="a repository on each line, then its project's folder")
-    parser.add_argument("--push", action="store_true", help=f"push the branch {propose.BRANCH} to each")
+    parser.add_argument("--push", action="store_true", help=f"push the branch {BRANCH} to each")
     options = parser.parse_args()
-    os.environ.update(propose.ENVIRONMENT)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         started = [pool.submit(one, *line, push=options.push) for line in read(options.file)]
         rows = [each.result() for each in started]

@@ -1,29 +1,14 @@
-"""Merge three versions of a project with git, without a commit or a branch in its repository: update.py's merge.
+"""Merge three versions of a project with git, without a commit or a branch in its repository."""
 
-A version is a Tree: the mode and the object id of each file, by path.
-"""
-
-import os
 import re
-import subprocess
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from updater.git import Tree, git, read_tree, without
+
 PYPROJECT = "pyproject.toml"
-# Set inside a git hook or alias; they would make git work on another repository than the one asked for.
-MISLEADING = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR", "GIT_PREFIX")
-# Git's own defaults, whatever its user has configured, so that an update has the same result for everybody. The one
-# exception: renaming a whole folder does not move the team's new files, which stay where the team put them.
-SETTINGS = {
-    "core.autocrlf": "false",
-    "core.safecrlf": "false",
-    "merge.renames": "true",
-    "merge.directoryRenames": "false",
-    "merge.conflictStyle": "diff3",
-    "diff.renames": "true",
-}
 # For commits that never become part of a history. A CI job has no identity of its own.
 IDENTITY = {
     f"GIT_{role}_{key}": value
@@ -42,45 +27,6 @@ LISTS = {
     "docker/apt-runtime.txt": re.compile(r"(.+)\n"),
 }
 
-Tree = dict[str, tuple[str, str]]
-
-
-class GitError(Exception):
-    """A git command failed; the text is the reason that git gave."""
-
-
-def git(folder: Path, *arguments: str, stdin: str = "", env: Mapping[str, str] | None = None) -> str:
-    """Return the output of `git` in `folder`, with surrogates for bytes that are not UTF-8; GitError when it fails."""
-    clean = {name: value for name, value in os.environ.items() if name not in MISLEADING}
-    settings = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
-    done = subprocess.run(  # noqa: S603
-        ["git", *settings, *arguments],  # noqa: S607
-        cwd=folder,
-        env={**clean, "LC_ALL": "C", **(env or {})},
-        input=stdin.encode("utf-8", "surrogateescape"),
-        capture_output=True,
-        check=False,
-    )
-    # merge-tree reports conflicts with 1, and errors with more.
-    if done.returncode > (arguments[0] == "merge-tree"):
-        raise GitError(done.stderr.decode("utf-8", "replace").strip() or f"git {arguments[0]} failed")
-    return done.stdout.decode("utf-8", "surrogateescape")
-
-
-def read_tree(listing: str) -> Tree:
-    """Return the files in the output of `git ls-tree -r -z`."""
-    found: Tree = {}
-    for line in filter(None, listing.split("\0")):
-        described, path = line.split("\t", 1)
-        mode, _, object_id = described.split()
-        found[path] = (mode, object_id)
-    return found
-
-
-def without(tree: Tree, paths: set[str]) -> Tree:
-    """Return `tree` without the files `paths`."""
-    return {path: entry for path, entry in tree.items() if path not in paths}
-
 
 @dataclass(frozen=True)
 class Merge:
@@ -88,7 +34,6 @@ class Merge:
 
     tree: Tree
     stages: dict[str, Tree] = field(default_factory=dict)  # path with a conflict -> its stages, as git numbers them
-    reasons: dict[str, list[str]] = field(default_factory=dict)  # path -> what git says about its conflict
 
 
 class Scratch:
@@ -108,9 +53,9 @@ class Scratch:
             **IDENTITY,
         }
 
-    def git(self, *arguments: str, stdin: str = "") -> str:
+    def git(self, *arguments: str, stdin: str = "", allowed: int = 0) -> str:
         """Return the output of `git` here."""
-        return git(self.project, *arguments, stdin=stdin, env=self.env)
+        return git(self.project, *arguments, stdin=stdin, env=self.env, allowed=allowed)
 
     def add(self, folder: Path) -> Tree:
         """Return a tree of everything in `folder`."""
@@ -139,18 +84,14 @@ class Scratch:
         for name, tree in {"yours": yours, "template": template}.items():
             commit = self.git("commit-tree", "-p", root, "-m", name, self.write(tree)).strip()
             self.git("update-ref", f"refs/heads/{name}", commit)
-        merged, *words = self.git("merge-tree", "--write-tree", "-z", "yours", "template").split("\0")
+        command = ("merge-tree", "--write-tree", "-z", "--no-messages", "yours", "template")
+        merged, *conflicts = self.git(*command, allowed=1).split("\0")
         stages: dict[str, Tree] = {}
-        while words and (entry := words.pop(0)):
+        for entry in filter(None, conflicts):
             described, path = entry.split("\t", 1)
             mode, object_id, stage = described.split()
             stages.setdefault(path, {})[stage] = (mode, object_id)
-        reasons: dict[str, list[str]] = {}
-        while words and (count := words.pop(0)):
-            paths, (kind, message), words = words[: int(count)], words[int(count) :][:2], words[int(count) + 2 :]
-            for path in paths if kind.startswith("CONFLICT") else []:
-                reasons.setdefault(path, []).append(message.strip())
-        return Merge(self.files(merged), stages, reasons)
+        return Merge(self.files(merged), stages)
 
     def settle(self, merge: Merge) -> tuple[Merge, list[str]]:
         """Return `merge` without the conflicts that need no person, and the files that the team had deleted.
@@ -166,7 +107,7 @@ class Scratch:
             if text is not None:
                 tree[path] = (mode, self.blob(text))
                 del stages[path]
-        return Merge(tree, stages, merge.reasons), deleted
+        return Merge(tree, stages), deleted
 
 
 def merged_lists(path: str, text: str) -> str | None:
