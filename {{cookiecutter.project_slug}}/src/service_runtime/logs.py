@@ -1,46 +1,98 @@
-"""Logs: one JSON object per line on stdout, tracebacks inside their object, time stamps in UTC (ISO 8601)."""
+"""Logs on stdout: one JSON object per line, tracebacks inside their object; on a terminal, lines to read."""
 
+import json
 import logging
+import os
 import sys
 import threading
 from contextvars import ContextVar
-from types import TracebackType
-
-from pythonjsonlogger.core import RESERVED_ATTRS
-from pythonjsonlogger.json import JsonFormatter
+from datetime import UTC, datetime
+from typing import Any
 
 # The id of the current request, for its log lines and for requests to other services.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
+# What every record has, and uvicorn's message with colours: all else is logged as fields.
+KNOWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"}
+LINE_ENDS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}  # to some programs
+
 
 def configure() -> None:
-    """Send all logs, warnings and uncaught exceptions to stdout as JSON lines, from level INFO on."""
+    """Send all logs, warnings and uncaught exceptions to stdout, from level INFO on."""
+    # In any locale; and half a character is escaped, not lost.
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(
-        JsonFormatter(
-            ["levelname", "name", "message"],
-            rename_fields={"levelname": "level", "name": "logger", "exc_info": "traceback"},
-            # uvicorn's message again, with colours.
-            reserved_attrs=[*RESERVED_ATTRS, "color_message"],
-            timestamp=True,
-        )
-    )
-    handler.addFilter(_add_request_id)
+    handler.setFormatter(Lines() if sys.stdout.isatty() else Objects())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.captureWarnings(True)
-    sys.excepthook = _log_uncaught
-    threading.excepthook = lambda args: _log_uncaught(
-        args.exc_type, args.exc_value or args.exc_type(), args.exc_traceback
-    )
+    log = logging.getLogger(__name__)
+    sys.excepthook = lambda *error: log.critical("uncaught exception", exc_info=error)
+    for module, hook in (threading, "excepthook"), (sys, "unraisablehook"):
+        setattr(module, hook, lambda one: sys.excepthook(one.exc_type, one.exc_value or one.exc_type(), one.exc_traceback))
 
 
-def _add_request_id(record: logging.LogRecord) -> bool:
-    """Add the id of the current request, if there is one, to a log line."""
+def trace(service: str) -> None:
+    """Start OpenTelemetry as `opentelemetry-instrument` does, if it is a dependency and an OTEL_* variable is set."""
+    if any(name.startswith("OTEL_") for name in os.environ):
+        try:
+            from opentelemetry.instrumentation.auto_instrumentation import initialize
+        except ModuleNotFoundError:
+            return
+        os.environ.setdefault("OTEL_SERVICE_NAME", service)
+        initialize()
+
+
+def preload() -> None:
+    """Let the processes of a pool, if the service has imported what makes one, log like this one on Python 3.14."""
+    if multiprocessing := sys.modules.get("multiprocessing"):
+        multiprocessing.set_forkserver_preload(["__main__", "service_runtime.pool"])
+
+
+class Objects(logging.Formatter):
+    """A record as a JSON object on one line, whatever is in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        fields = _fields(self, record)
+        try:
+            line = _encode(fields)
+        except (ValueError, TypeError, RecursionError):  # nan, a key that is no text, a circle
+            line = _encode({str(name): _text(value) for name, value in fields.items()})
+        return line if line.isascii() else line.translate(LINE_ENDS)
+
+
+class Lines(logging.Formatter):
+    """A record as a line to read, and its traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, or lines."""
+        time, level, logger, message, *rest = _fields(self, record).items()
+        return " ".join([time[1][11:19], level[1], f"{logger[1]}:", message[1], *(f"{k}={_text(v)}" for k, v in rest)])
+
+
+def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, Any]:
+    try:
+        message = record.getMessage()
+    except Exception:  # its arguments do not fit
+        message = f"{_text(record.msg)} {_text(record.args)}"
+    time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    fields = {"timestamp": time, "level": record.levelname, "logger": record.name, "message": message}
     if identity := request_id.get():
-        record.request_id = identity
-    return True
+        fields["request_id"] = identity
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace and (context := trace.get_current_span().get_span_context()).is_valid:
+        fields["trace_id"] = f"{context.trace_id:032x}"
+    fields |= {name: value for name, value in vars(record).items() if name not in KNOWN}
+    if record.exc_info:
+        fields["traceback"] = formatter.formatException(record.exc_info)
+    return fields
 
 
-def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Log an exception that nothing caught."""
-    logging.getLogger(__name__).critical("uncaught exception", exc_info=(kind, error, trace))
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:
+        return f"<{type(value).__name__} that has no text>"
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_text).encode
