@@ -7,12 +7,10 @@ import pytest
 
 from tests.runtime.processes import Process
 
-WORKER = "sample.worker:create_job"
-
 
 def test_wrong_settings_end_the_service_without_a_traceback(start: Callable[..., Process]) -> None:
-    line = "wrong settings: LOG_LEVEL is 'loud', allowed: DEBUG INFO WARNING ERROR CRITICAL\n"
-    assert start("-m", "sample", TEST_RUN="sample:list", LOG_LEVEL="loud").result() == (2, [], line)
+    line = "wrong settings: LOG_LEVEL is 'LOUD', allowed: DEBUG INFO WARNING ERROR CRITICAL\n"
+    assert start("-m", "sample", TEST_RUN="sample.settings:Settings", LOG_LEVEL="loud").result() == (2, [], line)
 
 
 @pytest.mark.parametrize(

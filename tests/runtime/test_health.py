@@ -56,7 +56,8 @@ def test_without_a_note_the_port_is_that_of_the_environment(monkeypatch: pytest.
 def test_a_worker_is_healthy_until_its_heartbeat_is_overdue(monkeypatch: pytest.MonkeyPatch) -> None:
     health.note(f"due {time.monotonic() + 60:020.6f}")
     assert health.check()[0]
-    monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic(): now + 61)
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
     healthy, reason = health.check()
     assert not healthy
     assert reason.startswith("heartbeat due in -")

@@ -77,7 +77,7 @@ def test_whatever_is_logged_is_one_object(value: object, shown: str, capsys: pyt
 
 def test_arguments_that_do_not_fit_lose_no_line(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure()
-    logging.info("%d orders", "many")  # noqa: PLE1307
+    logging.info("%d orders", "many")
     written = capsys.readouterr()
     assert [line["message"] for line in logged(written.out)] == ["%d orders ('many',)"]
     assert written.err == ""
@@ -105,9 +105,7 @@ def test_an_exception_in_a_destructor_is_logged(start: Callable[..., Process]) -
     assert result.logs[0]["traceback"].endswith("KeyError: 'gone'")
 
 
-def test_a_terminal_gets_lines_to_read(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_terminal_gets_lines_to_read(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(type(sys.stdout), "isatty", lambda _: True)
     logs.configure()
     try:

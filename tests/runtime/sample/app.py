@@ -44,8 +44,9 @@ def with_lifespan(_settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as group:
-            group.create_task(consume())
+            consumer = group.create_task(consume())
             yield
+            consumer.cancel()
 
     app = FastAPI(lifespan=lifespan)
     app.include_router(probes())

@@ -28,7 +28,9 @@ def configure() -> None:
     log = logging.getLogger(__name__)
     sys.excepthook = lambda *error: log.critical("uncaught exception", exc_info=error)
     for module, hook in (threading, "excepthook"), (sys, "unraisablehook"):
-        setattr(module, hook, lambda one: sys.excepthook(one.exc_type, one.exc_value or one.exc_type(), one.exc_traceback))
+        setattr(
+            module, hook, lambda one: sys.excepthook(one.exc_type, one.exc_value or one.exc_type(), one.exc_traceback)
+        )
 
 
 def trace(service: str) -> None:
@@ -66,8 +68,13 @@ class Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, or lines."""
-        time, level, logger, message, *rest = _fields(self, record).items()
-        return " ".join([time[1][11:19], level[1], f"{logger[1]}:", message[1], *(f"{k}={_text(v)}" for k, v in rest)])
+        fields = _fields(self, record)
+        time, level, logger, message = (fields.pop(name) for name in ("timestamp", "level", "logger", "message"))
+        trace = f"\n{fields.pop('traceback')}" if "traceback" in fields else ""
+        return (
+            " ".join([time[11:19], level, f"{logger}:", message, *(f"{k}={_text(v)}" for k, v in fields.items())])
+            + trace
+        )
 
 
 def _fields(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, Any]:

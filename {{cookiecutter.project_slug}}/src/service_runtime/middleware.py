@@ -69,6 +69,8 @@ class Middleware:
                 if stop.requested and is_http:
                     headers.append((b"connection", b"close"))
                 message = {**message, "headers": headers}
+            elif message["type"] == "websocket.close":
+                status = status or 403
             await send(message)
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 is_open = False

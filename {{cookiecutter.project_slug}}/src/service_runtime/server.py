@@ -46,10 +46,10 @@ class Server(uvicorn.Server):
 
     def __init__(self, middleware: Middleware, settings: ServerSettings) -> None:
         """Serve `middleware` according to `settings`."""
-        config = uvicorn.Config(middleware, host=settings.host, port=settings.port, http=Protocol, log_config=None)
-        config.access_log = config.server_header = False
-        config.forwarded_allow_ips, config.timeout_keep_alive = settings.forwarded_allow_ips, settings.keep_alive
-        config.timeout_graceful_shutdown = 1  # for requests that `shutdown` has cut off
+        config = uvicorn.Config(middleware, http=Protocol, log_config=None, access_log=False, server_header=False)
+        config.host, config.port, config.timeout_keep_alive = settings.host, settings.port, settings.keep_alive
+        config.forwarded_allow_ips = settings.forwarded_allow_ips
+        config.timeout_graceful_shutdown = 1  # for what `shutdown` has cut off
         super().__init__(config)
         self._middleware = middleware
 
@@ -77,7 +77,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what has arrived, or is on its way on an open connection; cut off what takes too long."""
         loop, connections, tasks = asyncio.get_running_loop(), self.server_state.connections, self.server_state.tasks
-        deadline = loop.time() + stop.timeout - 1  # leaves time for the rest before `stop` ends the process
+        deadline = loop.time() + stop.timeout - 1.5  # leaves time for the rest before `stop` ends the process
         logger.info("stopping", extra={"connections": len(connections), "requests": len(tasks)})
         for listener in sockets or []:
             await self._close(listener)
@@ -91,6 +91,8 @@ class Server(uvicorn.Server):
         if connections or tasks:
             self.cut_off = True
             logger.error("cut off", extra={"connections": len(connections), "requests": len(tasks)})
+            for task in tasks:
+                task.cancel()
         await super().shutdown(sockets)
 
     async def _close(self, listener: socket.socket) -> None:
