@@ -97,8 +97,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 def healthcheck(engine: Engine, container: str) -> bool:
     """Run the image's own health check in a container, once."""
-    _, *command, watch = engine.inspect(container, ".Config.Healthcheck.Test")
-    assert watch == "--watch"
+    _, *command = engine.inspect(container, ".Config.Healthcheck.Test")
     return engine.docker("exec", container, *command, check=False).returncode == 0
 
 

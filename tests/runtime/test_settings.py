@@ -85,8 +85,8 @@ class Extended(Settings):
     token: Annotated[SecretStr, Field(min_length=9, description="9 or more")]
     key: Annotated[Annotated[SecretStr, Field(min_length=9)] | None, Field(description="9 or more")] = None
     tags: tuple[str, ...] = ()
-    cors: Annotated[list[str], Field(description="who may ask")] = []
-    prices: dict[str, int] = {}
+    cors: Annotated[list[str], Field(default_factory=list, description="who may ask")]
+    prices: Annotated[dict[str, int], Field(default_factory=dict)]
     database_url: PostgresDsn | None = None
     login: Login | None = None
     colour: Colour = Colour.RED
@@ -117,7 +117,10 @@ AS_OBJECT = 'as JSON, such as {"a": "b"}'
         ({**TOKEN, "TAGS": "hush"}, f"TAGS is wrong, allowed: tuple[str, ...] (tuple[str, ...]) {AS_LIST}"),
         ({**TOKEN, "CORS": "http://a,http://hush"}, f"CORS is wrong, allowed: who may ask (list[str]) {AS_LIST}"),
         ({**TOKEN, "CORS": '["a", 7]'}, f"CORS is wrong, allowed: who may ask (list[str]) {AS_LIST}"),
-        ({**TOKEN, "PRICES": '{"hush": "x"}'}, f"PRICES is wrong, allowed: dict[str, int] (dict[str, int]) {AS_OBJECT}"),
+        (
+            {**TOKEN, "PRICES": '{"hush": "x"}'},
+            f"PRICES is wrong, allowed: dict[str, int] (dict[str, int]) {AS_OBJECT}",
+        ),
         ({**TOKEN, "DATABASE_URL": "mysql://app:hush@db/x"}, "DATABASE_URL is wrong, allowed: PostgresDsn | None"),
         ({**TOKEN, "LOGIN": '{"password": ["hush"]}'}, "LOGIN.PASSWORD is wrong, allowed: SecretStr"),
         ({**TOKEN, "LOGIN": '{"user": "hush"}'}, "LOGIN.PASSWORD is missing, allowed: SecretStr"),
