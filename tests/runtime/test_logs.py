@@ -35,6 +35,26 @@ def test_a_line_says_which_request_it_belongs_to(capsys: pytest.CaptureFixture[s
     assert "request_id" not in after
 
 
+@pytest.mark.parametrize(
+    ("scope", "method", "route"),
+    [
+        ({"method": "GET", "path": "/", "client": None}, "GET", "/"),
+        ({"method": "GET", "path": "/a/1/b/1", "path_params": {"a": "1", "b": "1"}}, "GET", "/a/{a}/b/{b}"),
+        ({"method": "GET", "path": "/x/7/70", "path_params": {"seven": 7}}, "GET", "/x/{seven}/70"),
+        ({"path": "/files/a/b", "path_params": {"path": "a/b", "other": "?"}}, "WEBSOCKET", "/files/{path}"),
+    ],
+)
+def test_the_line_of_a_request_names_its_route(
+    scope: dict[str, Any], method: str, route: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure()
+    logs.access({"client": ("127.0.0.1", 1), **scope}, 200, 0.0)
+    [line] = logged(capsys.readouterr().out)
+    assert (line["method"], line["route"], line["status"]) == (method, route, 200)
+    assert line["client"] == ("" if "client" in scope else "127.0.0.1")
+    assert line["duration_ms"] > 0
+
+
 def test_a_traceback_stays_inside_its_object(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure()
     try:

@@ -5,13 +5,16 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from time import perf_counter
 from typing import Any
 
 # The id of the current request, for its log lines and for requests to other services.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
+ACCESS = logging.getLogger("service.access")
 # What every record has, and uvicorn's message with colours: all else is logged as fields.
 KNOWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName", "color_message"}
 LINE_ENDS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}  # to some programs
@@ -48,6 +51,17 @@ def preload() -> None:
     """Let the processes of a pool, if the service has imported what makes one, log like this one on Python 3.14."""
     if multiprocessing := sys.modules.get("multiprocessing"):
         multiprocessing.set_forkserver_preload(["__main__", "service_runtime.pool"])
+
+
+def access(scope: Mapping[str, Any], status: int, begin: float) -> None:
+    """Write the line of a request (ASGI scope) that began at a time of `perf_counter`: its route, and no query."""
+    route = scope["path"] + "/"
+    for name, value in reversed(scope.get("path_params", {}).items()):
+        head, found, tail = route.rpartition(f"/{value}/")
+        route = f"{head}/{{{name}}}/{tail}" if found else route
+    fields = {"method": scope.get("method", "WEBSOCKET"), "route": route[:-1] or "/", "status": status}
+    fields |= {"duration_ms": round((perf_counter() - begin) * 1000, 1), "client": (scope["client"] or [""])[0]}
+    ACCESS.info("%(method)s %(route)s %(status)d", fields, extra=fields)
 
 
 class Objects(logging.Formatter):

@@ -1,7 +1,6 @@
 """What every request passes: its id, the access log, limits, the path of a proxy, and what a stop does to it."""
 
 import asyncio
-import logging
 import os
 import re
 import time
@@ -19,8 +18,6 @@ from service_runtime.stop import stop
 # An id that is accepted from a client: long enough for any tracing system.
 SAFE_ID = re.compile(rb"[\w.:/+=-]{1,128}")
 TOO_MANY = PlainTextResponse("too many requests at the same time", 503, {"Retry-After": "1"})
-
-logger = logging.getLogger("service.access")
 
 
 class Middleware:
@@ -75,7 +72,7 @@ class Middleware:
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 is_open = False
                 if not is_probe or status >= 400:
-                    _log(scope, status, begin)
+                    logs.access(scope, status, begin)
 
         app = self._limited if self._free > 0 or is_probe or not is_http else TOO_MANY
         self._free -= is_http
@@ -90,18 +87,7 @@ class Middleware:
             self._free += is_http
             self.streams.discard(task)
             if is_open:
-                _log(scope, status or 500, begin)
-
-
-def _log(scope: Scope, status: int, begin: float) -> None:
-    # The route in place of the path, and no query: both may hold what is nobody's business.
-    route = scope["path"] + "/"
-    for name, value in reversed(scope.get("path_params", {}).items()):
-        head, found, tail = route.rpartition(f"/{value}/")
-        route = f"{head}/{{{name}}}/{tail}" if found else route
-    fields = {"method": scope.get("method", "WEBSOCKET"), "route": route[:-1] or "/", "status": status}
-    duration, client = round((time.perf_counter() - begin) * 1000, 1), (scope["client"] or [""])[0]
-    logger.info("%(method)s %(route)s %(status)d", fields, extra={**fields, "duration_ms": duration, "client": client})
+                logs.access(scope, status or 500, begin)
 
 
 async def _lifespan(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

@@ -64,7 +64,8 @@ class Server(uvicorn.Server):
             logger.info("stopped during the start")
             serving.cancel()
             return
-        logger.info("stopping in %g s", stop.delay)
+        if stop.delay:
+            logger.info("stopping in %g s", stop.delay)
         await asyncio.sleep(stop.delay)
         self.should_exit = True
         await serving
