@@ -48,20 +48,23 @@ class Middleware:
         begin, status, is_open, is_http = time.perf_counter(), 0, True, scope["type"] == "http"
         is_probe = scope["path"].removeprefix(self._root) in ("/healthz", "/readyz")
         task: Any = asyncio.current_task()
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        identity = given if SAFE_ID.fullmatch(given) else os.urandom(16).hex().encode()
+        given = dict(scope["headers"])
+        identity = given.get(b"x-request-id", b"")
+        if not SAFE_ID.fullmatch(identity):
+            identity = os.urandom(16).hex().encode()
         logs.request_id.set(identity.decode())
 
         async def watched(message: Message) -> None:
             nonlocal status, is_open
             if message["type"] in ("http.response.start", "websocket.accept"):
                 status = message.get("status", 101)
-                headers = [(name.lower(), value) for name, value in message.get("headers", ())]
-                if not is_http or any(name == b"content-type" and b"event-stream" in value for name, value in headers):
+                headers = [*message.get("headers", ())]
+                names = {name.lower(): value for name, value in headers}
+                if not is_http or b"event-stream" in names.get(b"content-type", b""):
                     self.streams.add(task)
                     if self._over:
                         task.cancel()
-                if not any(name == b"x-request-id" for name, _ in headers):
+                if b"x-request-id" not in names:
                     headers.append((b"x-request-id", identity))
                 if stop.requested and is_http:
                     headers.append((b"connection", b"close"))
@@ -74,7 +77,9 @@ class Middleware:
                 if not is_probe or status >= 400:
                     logs.access(scope, status, begin)
 
-        app = self._limited if self._free > 0 or is_probe or not is_http else TOO_MANY
+        has_body = is_http and not given.keys().isdisjoint((b"content-length", b"transfer-encoding"))
+        app = self._limited if has_body else self._app
+        app = app if self._free > 0 or is_probe or not is_http else TOO_MANY
         self._free -= is_http
         try:
             await app(scope, receive, watched)

@@ -39,9 +39,10 @@ class Protocol(HttpToolsProtocol):
 
     def declines(self) -> bool:
         """Return whether an upgrade is offered that is to be ignored (RFC 9110, 7.8), such as h2c."""
+        if not self.parser.should_upgrade():
+            return False
         offers = [value.lower() for name, value in self.headers if name == b"upgrade"]
-        taken = b"websocket" if self.ws_protocol_class else b""
-        return self.parser.should_upgrade() and offers != [] and taken not in offers
+        return offers != [] and not (b"websocket" in offers and self.ws_protocol_class)
 
     def head(self) -> bytes:
         """Return the head that has arrived, without the offer of an upgrade."""

@@ -28,13 +28,13 @@ class Stop:
 
     def request(self, *, failed: bool = False) -> None:
         """Request the stop, because of a failure of the service itself if `failed`."""
-        import _thread
         import faulthandler
+        import threading
 
         self.failed = self.failed or failed
         if not self.requested:
             self.requested = True
-            _thread.start_new_thread(self._end_in_time, ())
+            threading.Thread(target=self._end_in_time, daemon=True).start()
             # Even if Python itself hangs, and then in plain text.
             faulthandler.dump_traceback_later(self.delay + self.timeout + 1, exit=True)
 
