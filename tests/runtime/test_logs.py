@@ -181,10 +181,10 @@ def test_a_line_says_which_trace_it_belongs_to(
 POOL = """
 import multiprocessing, sys
 from concurrent.futures import ProcessPoolExecutor
-from service_runtime import logs
+from service_runtime import _preload, logs
 if __name__ == "__main__":
     logs.configure()
-    logs.preload()
+    _preload()
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver")) as pool:
         pool.submit(eval, "__import__('logging').debug('in a pool') or __import__('logging').info('seen')").result()
 """
@@ -198,7 +198,7 @@ def test_processes_of_a_pool_log_alike(start: Callable[..., Process]) -> None:
 
 def test_without_a_pool_nothing_is_imported_for_one(start: Callable[..., Process]) -> None:
     gone = "import sys\nsys.modules.pop('multiprocessing', None)"  # what measures coverage has it
-    script = f"{gone}\nfrom service_runtime import logs\nlogs.preload()\nprint('multiprocessing' in sys.modules)"
+    script = f"{gone}\nfrom service_runtime import _preload\n_preload()\nprint('multiprocessing' in sys.modules)"
     assert start("-c", script).communicate()[0] == "False\n"
 
 

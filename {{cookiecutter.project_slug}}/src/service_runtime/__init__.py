@@ -41,9 +41,17 @@ def _prepare(name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - the t
         raise ValueError(f"{name!r} is given; allowed: module:function, such as example_service.app:create_app")
     logs.trace(package)
     create = getattr(importlib.import_module(module), function)
-    logs.preload()
+    _preload()
     from service_runtime.environment import load
 
     settings = load(importlib.import_module(f"{package}.settings").Settings)
     settings.apply()
     return create, settings
+
+
+def _preload() -> None:
+    import sys
+
+    # If the service has imported what makes a pool, its processes log like this one on Python 3.14.
+    if multiprocessing := sys.modules.get("multiprocessing"):
+        multiprocessing.set_forkserver_preload(["__main__", "service_runtime.pool"])

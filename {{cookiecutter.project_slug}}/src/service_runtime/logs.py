@@ -49,12 +49,6 @@ def trace(service: str) -> None:
         initialize()
 
 
-def preload() -> None:
-    """Let the processes of a pool, if the service has imported what makes one, log like this one on Python 3.14."""
-    if multiprocessing := sys.modules.get("multiprocessing"):
-        multiprocessing.set_forkserver_preload(["__main__", "service_runtime.pool"])
-
-
 def access(scope: Mapping[str, Any], status: int, begin: float) -> None:
     """Write the line of a request (ASGI scope) that began at a time of `perf_counter`: its route, and no query."""
     route = scope["path"] + "/"
