@@ -52,6 +52,6 @@ def _prepare(name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - the t
 def _preload() -> None:
     import sys
 
-    # If the service has imported what makes a pool, its processes log like this one on Python 3.14.
+    # If the service has imported what makes a pool, its processes log like this one, also those of a forkserver.
     if multiprocessing := sys.modules.get("multiprocessing"):
         multiprocessing.set_forkserver_preload(["__main__", "service_runtime.pool"])

@@ -1,4 +1,4 @@
-"""Importing this configures the logs: Python 3.14 starts the processes of a pool from one that has done so."""
+"""Importing this configures the logs: a forkserver starts the processes of a pool from one that has done so."""
 
 import logging
 import os
