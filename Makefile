@@ -43,7 +43,8 @@ fuzz: .venv/dev ## Render SETS=10000 generated sets of answers, hostile ones amo
 
 newest: ## Test service_runtime on the newest releases of uvicorn and the rest (PIP_INDEX_URL= names another index)
 	@$(PYTHON) -m venv --clear .cache/newest
-	@.cache/newest/bin/pip --disable-pip-version-check install --quiet fastapi httptools httpx2 pydantic-settings pytest uvicorn uvloop websockets
+	@.cache/newest/bin/pip --disable-pip-version-check install --quiet httpx2 pytest \
+		$$(sed -n '/for its types/,/^]/s/^ *"\([a-z-]*\).*/\1/p' pyproject.toml)
 	@PYTHONPATH='{{cookiecutter.project_slug}}/src:.' .cache/newest/bin/python -m pytest -q -c tests/runtime/rendered.ini \
 		--confcutdir=tests/runtime --rootdir=tests/runtime -p no:cacheprovider tests/runtime
 
