@@ -10,7 +10,9 @@ from tests.runtime.processes import Process
 
 def test_wrong_settings_end_the_service_without_a_traceback(start: Callable[..., Process]) -> None:
     line = "wrong settings: LOG_LEVEL is 'LOUD', allowed: DEBUG INFO WARNING ERROR CRITICAL\n"
-    assert start("-m", "sample", TEST_RUN="sample.settings:Settings", LOG_LEVEL="loud").result() == (2, [], line)
+    assert start(
+        "-m", "sample", TEST_RUN="sample.settings:Settings", LOG_LEVEL="loud", TEST_WITHOUT="multiprocessing"
+    ).result() == (2, [], line)
 
 
 @pytest.mark.parametrize(
@@ -29,9 +31,22 @@ def test_a_wrong_name_is_logged_as_one_object(start: Callable[..., Process], nam
     assert error in result.logs[0]["traceback"]
 
 
+@pytest.mark.parametrize("function", ["serve", "work"])
+def test_both_ways_to_start_want_a_name(start: Callable[..., Process], function: str) -> None:
+    result = start("-c", f"import service_runtime\nservice_runtime.{function}('app')").result()
+    assert (result.code, result.errors) == (1, "")
+    assert "'app' is given; allowed: module:function" in result.logs[0]["traceback"]
+
+
+def test_processes_of_a_pool_log_alike(start: Callable[..., Process]) -> None:
+    result = start("-m", "sample", TEST_RUN="sample.waiting:pool", LOG_LEVEL="debug").result()
+    assert (result.code, result.errors) == (0, "")
+    assert [line["message"] for line in result.logs if line["logger"] == "root"] == ["in a pool", "seen"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_during_the_start_ends_it_at_once(start: Callable[..., Process], number: signal.Signals) -> None:
-    process = start("-m", "sample", TEST_RUN="sample.worker:wait", SHUTDOWN_TIMEOUT="3600")
+    process = start("-m", "sample", TEST_RUN="sample.waiting:wait", SHUTDOWN_TIMEOUT="3600")
     process.read_line("waiting")
     process.send_signal(number)
     assert process.result() == (0, [], "")

@@ -177,31 +177,6 @@ def test_a_line_says_which_trace_it_belongs_to(
     assert line.get("trace_id") == ("a".rjust(32, "0") if valid else None)
 
 
-# As Python 3.14 starts the processes of a pool; up to 3.13, the context has to be named.
-POOL = """
-import multiprocessing, sys
-from concurrent.futures import ProcessPoolExecutor
-from service_runtime import _preload, logs
-if __name__ == "__main__":
-    logs.configure()
-    _preload()
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver")) as pool:
-        pool.submit(eval, "__import__('logging').debug('in a pool') or __import__('logging').info('seen')").result()
-"""
-
-
-def test_processes_of_a_pool_log_alike(start: Callable[..., Process]) -> None:
-    result = start("-c", POOL, LOG_LEVEL="debug").result()
-    assert (result.code, result.errors) == (0, "")
-    assert [line["message"] for line in result.logs if line["logger"] == "root"] == ["in a pool", "seen"]
-
-
-def test_without_a_pool_nothing_is_imported_for_one(start: Callable[..., Process]) -> None:
-    gone = "import sys\nsys.modules.pop('multiprocessing', None)"  # what measures coverage has it
-    script = f"{gone}\nfrom service_runtime import _preload\n_preload()\nprint('multiprocessing' in sys.modules)"
-    assert start("-c", script).communicate()[0] == "False\n"
-
-
 def test_the_line_of_a_request_has_a_level(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure()
     logging.getLogger().setLevel("WARNING")

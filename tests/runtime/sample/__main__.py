@@ -9,4 +9,4 @@ if __name__ == "__main__":
     if missing := os.environ.get("TEST_WITHOUT"):
         sys.modules[missing] = None  # type: ignore[assignment]
     name = os.environ.get("TEST_RUN", "sample.app:create_app")
-    (work if "worker" in name else serve)(name)
+    (serve if "app" in name else work)(name)

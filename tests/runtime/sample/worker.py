@@ -1,7 +1,6 @@
-"""A worker with a job of three steps; or one that waits while it starts, for a test."""
+"""A worker with a job of three steps."""
 
 import logging
-import time
 
 from service_runtime.loop import GoOn, Job
 
@@ -17,10 +16,3 @@ def create_job(_settings: Settings) -> Job:
             logging.info("did step %d", step)
 
     return job
-
-
-def wait(_settings: Settings) -> Job:
-    """Wait for something that does not come."""
-    logging.info("waiting")
-    while True:
-        time.sleep(0.01)

@@ -12,25 +12,20 @@ with the `Settings` in the module `settings` of its package. ValueError: the nam
 
 def serve(name: str) -> None:
     """Serve until a stop, then exit: 0; 1 after a failure; 2 for wrong settings; 3 if it can't start or listen."""
-    create, settings = _prepare(name)
-    from service_runtime import server
-
-    server.run(create(settings), settings)
+    _run(name, "service_runtime.server")
 
 
 def work(name: str) -> None:
     """Do jobs until a stop. Wrong settings end the process with exit status 2."""
-    create, settings = _prepare(name)
-    from service_runtime import loop
-
-    loop.run(create(settings), settings)
+    _run(name, "service_runtime.loop")
 
 
-def _prepare(name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - the team's function and settings
+def _run(name: str, runner: str) -> None:
     from service_runtime.stop import stop
 
     stop.listen()  # first, since a signal that comes earlier is lost, or deadly
     import importlib
+    import sys
 
     from service_runtime import logs
 
@@ -41,17 +36,12 @@ def _prepare(name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - the t
         raise ValueError(f"{name!r} is given; allowed: module:function, such as example_service.app:create_app")
     logs.trace(package)
     create = getattr(importlib.import_module(module), function)
-    _preload()
+    # If that has imported what makes a pool, its processes log like this one, also those of a forkserver.
+    if multiprocessing := sys.modules.get("multiprocessing"):
+        multiprocessing.set_forkserver_preload(["__main__", "service_runtime.pool"])
     from service_runtime.environment import load
 
     settings = load(importlib.import_module(f"{package}.settings").Settings)
     settings.apply()
-    return create, settings
-
-
-def _preload() -> None:
-    import sys
-
-    # If the service has imported what makes a pool, its processes log like this one, also those of a forkserver.
-    if multiprocessing := sys.modules.get("multiprocessing"):
-        multiprocessing.set_forkserver_preload(["__main__", "service_runtime.pool"])
+    made = create(settings)
+    importlib.import_module(runner).run(made, settings)
