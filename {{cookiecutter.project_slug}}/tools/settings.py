@@ -24,7 +24,7 @@ def _entry(one: Variable) -> str:
     default = field.get_default(call_default_factory=True, validated_data={})
     value = default if isinstance(default, str) else "" if default is None or is_required else to_json(default).decode()
     value = re.sub("//[^/@]*@", "//...@", value)
-    kind = "choice" if one.type.startswith("Literal") else one.type
+    kind = "choice" if one.kind.startswith("Literal") else one.kind
     about = f"{field.description or one.name.lower()} ({kind}{', required' if is_required else ''})"
     return f"# {about}\n{'' if is_required else '# '}{one.name}={value}\n"
 

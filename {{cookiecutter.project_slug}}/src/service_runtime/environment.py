@@ -39,7 +39,7 @@ class Variable(NamedTuple):
     model: type[BaseModel] | None
 
     @property
-    def type(self) -> str:
+    def kind(self) -> str:
         """The type, as it is written."""
         kind = self.field.annotation
         return kind.__name__ if isinstance(kind, type) and not get_args(kind) else re.sub(r"\b\w+\.", "", str(kind))
@@ -65,9 +65,9 @@ def _explain(kind: type[BaseSettings], place: tuple[int | str, ...], what: str, 
     if not found:  # the settings as a whole
         return ""
     one = found[-1]
-    origin, allowed = get_origin(one.field.annotation), one.field.description or one.type
+    origin, allowed = get_origin(one.field.annotation), one.field.description or one.kind
     if one.model or origin in (list, set, tuple, dict):
-        allowed += f" ({one.type}) as JSON, such as " + ('{"a": "b"}' if one.model or origin is dict else '["a", "b"]')
+        allowed += f" ({one.kind}) as JSON, such as " + ('{"a": "b"}' if one.model or origin is dict else '["a", "b"]')
     seen = "missing" if what == "missing" else repr(given) if all(map(_is_open, _types(one.field))) else "wrong"
     return f"{one.name} is {seen}, allowed: {allowed}"
 
