@@ -60,7 +60,7 @@ def test_a_connection_that_only_the_kernel_has_taken_is_served() -> None:
     async def stop_listening(listener: socket.socket, application: Middleware) -> bytes:
         server = Server(application, ServerSettings())
         server.config.load()
-        server.servers, server.lifespan = [], SimpleNamespace(state={})  # type: ignore[assignment]
+        server.servers, server.lifespan = [], SimpleNamespace(state={})
         with socket.create_connection(listener.getsockname()) as client:
             client.sendall(request("/", Connection="close"))
             await server._close(listener)
