@@ -15,7 +15,7 @@ RUFF := .venv/bin/ruff --config pyproject.toml
 PIP := .venv/bin/pip --disable-pip-version-check install --quiet --no-deps --only-binary :all: --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help new test fuzz arm64 lint format locks docs fleet release lab bench
+.PHONY: help new test newest fuzz arm64 lint format locks docs fleet release lab bench
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,13 @@ SETS ?= 10000
 fuzz: .venv/dev ## Render SETS=10000 generated sets of answers, hostile ones among them (SEED= repeats a run; .ci/run takes 2000, the same ones each time)
 	@seed=$(or $(SEED),$$(date +%s)); echo "make fuzz SETS=$(SETS) SEED=$$seed"; \
 		LAB=0 FUZZ_SETS=$(SETS) FUZZ_SEED=$$seed .venv/bin/python scripts/test.py tests/template/test_fuzz.py
+
+newest: ## Test service_runtime on the newest releases of uvicorn and the rest (PIP_INDEX_URL= names another index)
+	@$(PYTHON) -m venv --clear .cache/newest
+	@.cache/newest/bin/pip --disable-pip-version-check install --quiet httpx2 pytest \
+		$$(sed -n '/for its types/,/^]/s/^ *"\([a-z-]*\).*/\1/p' pyproject.toml)
+	@PYTHONPATH='{{cookiecutter.project_slug}}/src:.' .cache/newest/bin/python -m pytest -q -c tests/runtime/rendered.ini \
+		--confcutdir=tests/runtime --rootdir=tests/runtime -p no:cacheprovider tests/runtime
 
 arm64: .venv/dev ## Build the images for arm64 under emulation, and judge them (some minutes, on the lab)
 	@.venv/bin/python scripts/test.py -m arm64 tests/image/test_arm64.py

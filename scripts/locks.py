@@ -4,7 +4,6 @@
     {{cookiecutter.project_slug}}/tools/pins/*.txt          the tools of a project's build and checks, with hashes
     poetry.lock, requirements/{new,dev}.txt                 this repository's own tools
     tests/lab/devpi.txt                                     an organisation's package index, for the lab
-    templates/services.jinja, pyproject.toml                the bound of a dependency whose internals we use
 
 Versions come from the package index that PYPI_MIRROR names (a simple index, for every tool), or from upstream.
 Exit status 1 if a file can't be made; those made before it stay, and each is written completely or not at all.
@@ -36,8 +35,6 @@ TOOLS = {
     # What packages without a wheel are built with, most often.
     "build-backends": ["flit-core", "hatchling", "pdm-backend", "poetry-core", "setuptools", "setuptools-scm", "wheel"],
 }
-# Dependencies of a service whose internals service_runtime uses (server.py).
-INTERNALS = ["uvicorn"]
 POETRY = [sys.executable, "-P", str(PROJECT / "tools/poetry_anywhere.py")]
 
 
@@ -116,20 +113,6 @@ def lock_tools(requirements: list[str], path: Path) -> None:
     write(path, HEADER + compiled(requirements, *options))
 
 
-def move_bound(name: str) -> None:
-    """Bound a dependency whose internals we use to its newest minor version; the tests tell whether that works."""
-    version = versions(compiled([name]))[name]
-    major, minor = version.split(".")[:2]
-    bound = f"{name}>={major}.{minor},<{major}.{int(minor) + 1}"
-    for path in (ROOT / "templates/services.jinja", ROOT / "pyproject.toml"):
-        text = path.read_text(encoding="utf-8")
-        moved, count = re.subn(rf'"{name}>=[^"]+"', f'"{bound}"', text)
-        if not count:
-            sys.exit(f"locks: {path.relative_to(ROOT)} does not name {name}")
-        path.write_text(moved, encoding="utf-8", newline="\n")
-        print(path.relative_to(ROOT), f"    {bound}", sep="\n", flush=True)
-
-
 def lock_repository() -> None:
     """Lock this repository's own tools; export them for pip: what `make new` and the updater need, and everything."""
     run(*POETRY, "lock", "--regenerate")
@@ -139,8 +122,6 @@ def lock_repository() -> None:
 
 def main() -> None:
     """Make all lock files."""
-    for name in INTERNALS:
-        move_bound(name)
     lock_repository()
     for name, requirements in TOOLS.items():
         lock_tools(requirements, PROJECT / "tools/pins" / f"{name}.txt")

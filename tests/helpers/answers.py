@@ -62,7 +62,7 @@ WRONG = [
 # Names that are taken or are no names.
 NAMES = [
     *("no", "null", "true", "on", "y", "tests", "src", "tools", "class", "match", "json", "site", "main", "con", "nul"),
-    *("fastapi", "pydantic", "dotenv", "pythonjsonlogger", "service-runtime", "service_runtime", "compression"),
+    *("fastapi", "pydantic", "dotenv", "service-runtime", "service_runtime", "compression"),
     *(".", "..", "../x", "a/b", "a/../b", "x/", "a\\b", "-rf", "--help", "a--b", "1e3", "é", "A", "a.b", "a b", "__x"),
 ]
 

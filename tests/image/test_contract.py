@@ -35,7 +35,7 @@ SERVER: dict[str, list[str]] = {
     "bytecode: that of the sources": [patch(f"{RUNTIME}/__init__.py", "What a service", "All a service", "STALE=1")],
     "labels: true to the project": ["LABEL org.opencontainers.image.version=9.9.9"],
     "size: within the budget": ["RUN mkdir -p /srv && head -c 3000000 /dev/zero >/srv/big # image.base"],
-    "start: healthy in time": [f'HEALTHCHECK --interval=9s CMD ["{PYTHON}", "-m", "{RUNTIME}.healthcheck"]'],
+    "start: healthy in time": [f'HEALTHCHECK --interval=9s CMD ["{PYTHON}", "-m", "{RUNTIME}.health"]'],
     "start: read-only, no capability or new privilege": [
         "RUN mkdir -p /srv && chmod 777 /srv",
         patch(APP, "", 'open("/srv/started", "w").close()'),
@@ -44,22 +44,21 @@ SERVER: dict[str, list[str]] = {
     "start: without a network": [patch(APP, "", 'import os; os.stat("/sys/class/net/eth0")')],
     "start: within limits": [patch(APP, "", 'HOG = b"x" * 200_000_000')],
     "start: compiles nothing": [f"RUN rm {SITE}/*_service/__pycache__/settings.*.pyc"],
-    "settings: a wrong one ends it with one line": [patch(f"{RUNTIME}/settings.py", "sys.exit(2)", "sys.exit(1)")],
+    "settings: a wrong one ends it with one line": [patch(f"{RUNTIME}/environment.py", "sys.exit(2)", "sys.exit(1)")],
     # It ends at once, rather than being waited for on a port that nobody asks.
-    "settings: honours PORT": [patch(f"{RUNTIME}/server.py", "port=settings.port", "port={8000: 8000}[settings.port]")],
+    "settings: honours PORT": [
+        patch(f"{RUNTIME}/server.py", "settings.host, settings.port,", "settings.host, {8000: 8000}[settings.port],")
+    ],
     "ready: /readyz and /healthz answer 200": [
-        patch(f"{RUNTIME}/probes.py", 'return "ready"', 'response.status_code = 500; return ""')
+        patch(f"{RUNTIME}/probes.py", "status_code = 200 if answer", "status_code = 500 if answer")
     ],
     "health: a hanging service is unhealthy": [
-        patch(
-            f"{RUNTIME}/healthcheck.py", 'connection.recv(len("HTTP/1.1 200")).decode("latin-1")', '"all is well: 200"'
-        )
-    ],
-    "processes: no zombie stays": [
-        patch(f"{RUNTIME}/init.py", "os.waitpid(-1, os.WNOHANG)", "os.waitpid(child, os.WNOHANG)")
+        patch(f"{RUNTIME}/health.py", 'connection.recv(len("HTTP/1.1 200")).decode("latin-1")', '"all is well: 200"')
     ],
     "logs: a JSON object per line, at once": [patch(APP, "app = FastAPI()", 'print("hello"); app = FastAPI()')],
-    "logs: a traceback inside its object": [patch(f"{RUNTIME}/logs.py", "sys.excepthook = _log_uncaught", "pass")],
+    "logs: a traceback inside its object": [
+        patch(f"{RUNTIME}/logs.py", "sys.excepthook = lambda", "sys.no_hook = lambda")
+    ],
     "logs: no secret": [
         patch(APP, "    return app", '    import logging, os; logging.info("%s", dict(os.environ)); return app')
     ],
@@ -69,14 +68,14 @@ SERVER: dict[str, list[str]] = {
     "stop: every request is answered": [
         patch(f"{RUNTIME}/middleware.py", '(b"connection", b"close")', '(b"x-ending", b"true")')
     ],
-    "stop: /readyz goes false first": [patch(f"{RUNTIME}/probes.py", "if stop.requested:", "if False:")],
+    "stop: /readyz goes false first": [patch(f"{RUNTIME}/probes.py", "if stop.requested else", "if False else")],
     "stop: a second signal ends it at once": [patch(f"{RUNTIME}/stop.py", "os._exit(128 + number)", "os._exit(1)")],
 }
 # Those that a worker has alone, or that look elsewhere there.
 WORKER: dict[str, list[str]] = {
     # It loses patience, but not before a second signal can come.
     "stop: the job in hand is finished or given back": [
-        patch(f"{RUNTIME}/loop.py", "    heartbeat = ", "    asked = []\n    heartbeat = "),
+        patch(f"{RUNTIME}/loop.py", "    stop.running", "    asked = []\n    stop.running"),
         patch(
             f"{RUNTIME}/loop.py",
             "        return not stop.requested",
@@ -85,8 +84,8 @@ WORKER: dict[str, list[str]] = {
         ),
         patch(f"{RUNTIME}/loop.py", "import logging\n", "import logging\nimport sys\n"),
     ],
-    "health: a hanging service is unhealthy": [patch(f"{RUNTIME}/heartbeat.py", "return left >= 0,", "return True,")],
-    "settings: a wrong one ends it with one line": [patch(f"{RUNTIME}/settings.py", "sys.exit(2)", "sys.exit(1)")],
+    "health: a hanging service is unhealthy": [patch(f"{RUNTIME}/health.py", "return left >= 0,", "return True,")],
+    "settings: a wrong one ends it with one line": [patch(f"{RUNTIME}/environment.py", "sys.exit(2)", "sys.exit(1)")],
 }
 ONLY_SERVER = {
     "settings: honours PORT",

@@ -24,7 +24,7 @@ from tests.runtime.services import Service
 collect_ignore = [
     path.name
     for path in Path(__file__).parent.glob("test_*.py")
-    if path.stem.split("_")[1] in ("server", "streams", "middleware", "probes", "healthcheck", "loop", "heartbeat")
+    if path.stem.split("_")[1] in ("server", "protocol", "middleware", "probes", "loop")
     and not find_spec(f"service_runtime.{path.stem.split('_')[1]}")
 ]
 
@@ -36,13 +36,12 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
         for name in kind.model_fields:
             monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    if find_spec("service_runtime.heartbeat"):
-        monkeypatch.setattr("service_runtime.heartbeat.HEARTBEAT", tmp_path / "service.heartbeat")
-    monkeypatch.setattr(stop, "requested", False)
-    monkeypatch.setattr(stop, "delay", stop.delay)
-    monkeypatch.setattr(stop, "timeout", stop.timeout)
+    monkeypatch.setattr("service_runtime.health.NOTE", tmp_path / "service.health")
+    for name in ("requested", "failed", "running", "delay", "timeout", "status"):
+        monkeypatch.setattr(stop, name, getattr(stop, name))
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
@@ -75,11 +74,12 @@ def port() -> int:
 
 @pytest.fixture
 def serve(start: Callable[..., Process], port: int) -> Iterator[Callable[..., Service]]:
-    """Start the service that a file is, with environment variables. It is not killed: its coverage counts."""
+    """Start the application that a function of sample.app makes. It is not killed: its coverage counts."""
     services: list[Service] = []
 
-    def serve(file: Path, **environment: str) -> Service:
-        services.append(Service(start(file, PORT=str(port), **environment), port))
+    def serve(function: str = "create_app", **environment: str) -> Service:
+        run = f"sample.app:{function}"
+        services.append(Service(start("-m", "sample", TEST_RUN=run, PORT=str(port), **environment), port))
         return services[-1]
 
     yield serve

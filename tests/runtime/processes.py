@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import service_runtime
 
-SOURCES = str(Path(service_runtime.__file__).parents[1])
+# Where service_runtime is, and the package `sample`.
+SOURCES = os.pathsep.join([str(Path(service_runtime.__file__).parents[1]), str(Path(__file__).parent)])
 
 
 class Result(NamedTuple):

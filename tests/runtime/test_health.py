@@ -1,72 +1,77 @@
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import socket
+import threading
+import time
+from collections.abc import Callable
 
 import pytest
 
 from service_runtime import health
 from tests.runtime.processes import Process
 
-WELL, ILL = (True, "well"), (False, "ill")
-pytestmark = pytest.mark.skipif(not Path("/proc/1/stat").exists(), reason="containers alone have a HEALTHCHECK")
+
+@pytest.fixture
+def listener() -> socket.socket:
+    """Return a socket that listens where the service has noted it."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    health.note(f"port 127.0.0.1 {listener.getsockname()[1]}")
+    return listener
 
 
-@pytest.fixture(autouse=True)
-def _shortly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "TOLD", tmp_path / "told")
-    monkeypatch.setattr(health, "PAUSE", 0)
+@pytest.mark.parametrize(
+    ("answer", "healthy"),
+    [(b"HTTP/1.1 200 OK\r\n\r\n", True), (b"HTTP/1.1 503 Broken\r\n\r\n", False), (b"", False)],
+)
+def test_the_status_decides(listener: socket.socket, answer: bytes, healthy: bool) -> None:
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, listener:
+            assert connection.recv(100).startswith(b"GET /healthz ")
+            connection.sendall(answer)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    assert health.check() == (healthy, f"answered {answer[:12].decode()!r}")
+    thread.join()
 
 
-def answers(*given: tuple[bool, str]) -> Iterator[tuple[bool, str]]:
-    """Return answers of a check: a question too many is an error."""
-    return iter(given)
+def test_a_service_that_hangs_is_unhealthy(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "TIMEOUT", 0.1)
+    with listener:
+        assert health.check() == (False, "no answer: timed out")
 
 
-def test_the_first_check_that_finds_it_well_says_so_at_once() -> None:
-    assert health.watch(answers(ILL).__next__) == ILL
-    assert health.watch(answers(WELL).__next__) == WELL
+@pytest.mark.parametrize("note", ["", "port", "port 127.0.0.1", "port 127.0.0.1 1", "due soon"])
+def test_a_service_that_is_not_there_is_unhealthy(note: str) -> None:
+    health.note(note)
+    healthy, reason = health.check()
+    assert not healthy
+    assert reason.startswith("no answer: ")
 
 
-def test_later_ones_ask_on_until_it_is_not_well() -> None:
-    health.watch(answers(WELL).__next__)
-    rest = answers(WELL, WELL, WELL, ILL, WELL)
-    assert health.watch(rest.__next__) == ILL
-    assert [*rest] == [WELL]
-    # A service that is well again is so at once.
-    assert health.watch(answers(WELL).__next__) == WELL
+def test_without_a_note_the_port_is_that_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "abc")
+    assert health.check() == (False, "no answer: invalid literal for int() with base 10: 'abc'")
 
 
-def test_they_ask_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    health.watch(answers(WELL).__next__)
-    monkeypatch.setattr("time.monotonic", iter([0.0, 1.0, 2.0, health.WATCH + 1]).__next__)
-    assert health.watch(answers(WELL, WELL, WELL).__next__) == WELL
+def test_a_worker_is_healthy_until_its_heartbeat_is_overdue(monkeypatch: pytest.MonkeyPatch) -> None:
+    health.note(f"due {time.monotonic() + 60:020.6f}")
+    assert health.check()[0]
+    later = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    healthy, reason = health.check()
+    assert not healthy
+    assert reason.startswith("heartbeat due in -")
 
 
-@pytest.mark.parametrize("text", ["", "of another start"])
-def test_a_file_of_before_tells_nothing(text: str) -> None:
-    health.TOLD.write_text(text)
-    assert health.watch(answers(WELL).__next__) == WELL
+def test_it_runs_as_a_module_and_asks_once(start: Callable[..., Process]) -> None:
+    """--watch was an option once."""
+    for arguments in ([], ["--watch"]):
+        process = start("-m", "service_runtime.health", *arguments, PORT="1")
+        assert process.communicate()[0].startswith("unhealthy: no answer: ")
+        assert process.returncode == 1
 
 
-def test_without_a_place_to_note_it_every_check_answers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "TOLD", Path("/proc/told"))
-    for _ in range(2):
-        assert health.watch(answers(WELL).__next__) == WELL
-
-
-@pytest.mark.parametrize("arguments", [[], ["--watch"]])
-def test_the_status_and_a_line_say_it(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["check", *arguments])
-    for answer, line in ((ILL, "unhealthy: ill\n"), (WELL, "healthy: well\n")):
-        with pytest.raises(SystemExit) as ended:
-            health.report(answers(answer).__next__)
-        assert bool(ended.value.code) != answer[0]
-        assert capsys.readouterr().out == line
-
-
-def test_it_loads_little(start: Callable[..., Process]) -> None:
-    loads = "import sys, collections.abc, pathlib; bare = {*sys.modules}"
+def test_it_loads_little_since_it_runs_all_the_time(start: Callable[..., Process]) -> None:
+    loads = "import sys, pathlib, socket; bare = {*sys.modules}"
     process = start("-c", f"{loads}; import service_runtime.health; print(*{{*sys.modules}} - bare)")
     assert set(process.communicate()[0].split()) == {"service_runtime", "service_runtime.health"}

@@ -1,15 +1,14 @@
 """What proxies, logs and clients see of a request: real processes and connections."""
 
 import json
-import socket
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.runtime.services import Service
+from tests.runtime.processes import wait_for
+from tests.runtime.services import Service, answer, request
 
-SERVICE = Path(__file__).with_name("slow_service.py")
 FORWARDED = {"X_Forwarded_For": "203.0.113.7", "X_Forwarded_Proto": "https"}
 
 
@@ -27,22 +26,16 @@ FORWARDED = {"X_Forwarded_For": "203.0.113.7", "X_Forwarded_Proto": "https"}
 def test_only_a_proxy_that_is_allowed_to_says_who_asks_and_how(
     serve: Callable[..., Service], allowed: str | None, client: str, scheme: str
 ) -> None:
-    service = serve(SERVICE) if allowed is None else serve(SERVICE, FORWARDED_ALLOW_IPS=allowed)
+    service = serve() if allowed is None else serve(FORWARDED_ALLOW_IPS=allowed)
     told = json.loads(service.call("/request", **FORWARDED)[1])
     assert told == {"client": client, "url": f"{scheme}://test/request"}
     redirect, _ = service.call("/request/", **FORWARDED)
     assert redirect.getheader("location") == f"{scheme}://test/request"
 
 
-@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
-def test_a_proxy_is_known_by_its_ipv4_address_when_the_service_listens_on_ipv6(serve: Callable[..., Service]) -> None:
-    service = serve(SERVICE, HOST="::", FORWARDED_ALLOW_IPS="127.0.0.0/8")
-    assert json.loads(service.call("/request", **FORWARDED)[1])["client"] == "203.0.113.7"
-
-
 @pytest.mark.parametrize("path", ["/request", "/shop/request"])
 def test_a_proxy_may_publish_the_service_below_a_path(serve: Callable[..., Service], path: str) -> None:
-    service = serve(SERVICE, ROOT_PATH="/shop")
+    service = serve(ROOT_PATH="/shop")
     assert json.loads(service.call(path)[1])["url"] == "http://test/shop/request"
     redirect, _ = service.call(f"{path}/")
     assert redirect.getheader("location") == "http://test/shop/request"
@@ -51,7 +44,7 @@ def test_a_proxy_may_publish_the_service_below_a_path(serve: Callable[..., Servi
 
 
 def test_every_log_line_of_a_request_has_its_id_and_so_has_the_response(serve: Callable[..., Service]) -> None:
-    service = serve(SERVICE)
+    service = serve()
     response, _ = service.call("/request", X_Request_ID="from-the-proxy:1")
     assert response.getheader("x-request-id") == "from-the-proxy:1"
     new = [service.call(path)[0].getheader("x-request-id") for path in ("/request", "/broken", "/nowhere")]
@@ -60,38 +53,76 @@ def test_every_log_line_of_a_request_has_its_id_and_so_has_the_response(serve: C
     lines: dict[str, list[str]] = {}
     for line in service.process.result().logs:
         lines.setdefault(line.get("request_id", ""), []).append(line["logger"])
-    assert lines.pop("from-the-proxy:1") == lines.pop(new[0] or "") == ["root", "uvicorn.access"]
-    assert lines.pop(new[1] or "") == ["uvicorn.access", "uvicorn.error"]
-    assert lines.pop(new[2] or "") == ["uvicorn.access"]
+    assert lines.pop("from-the-proxy:1") == lines.pop(new[0] or "") == ["root", "service.access"]
+    assert lines.pop(new[1] or "") == ["service.access", "uvicorn.error"]
+    assert lines.pop(new[2] or "") == ["service.access"]
     assert lines.keys() == {""}
 
 
 def test_an_id_that_could_do_harm_is_not_taken_over(serve: Callable[..., Service]) -> None:
-    service = serve(SERVICE)
+    service = serve()
     for harmful in ("", "x" * 129, 'a"b', "a b", "\u00e9"):
         assert len(service.call("/request", X_Request_ID=harmful)[0].getheader("x-request-id") or "") == 32
 
 
 def test_the_id_that_the_service_itself_gives_stays(serve: Callable[..., Service]) -> None:
-    response, _ = serve(SERVICE).call("/own-id")
+    response, _ = serve().call("/own-id")
     assert response.headers.get_all("x-request-id") == ["own"]
 
 
-FORM = "multipart/form-data; boundary=x"
-
-
-def test_an_upload_without_room_is_refused_and_the_log_names_the_folder(
-    serve: Callable[..., Service], tmp_path: Path
-) -> None:
-    service = serve(SERVICE, TEST_ROOM=str(2**62))
-    assert service.call("/upload", bytes(3_000_000), Content_Type=FORM)[0].status == 507
-    # What is not a large form is kept in memory.
-    assert service.call("/upload", bytes(1000), Content_Type=FORM)[1] == "1000"
-    assert service.call("/upload", bytes(3_000_000), Content_Type="image/png")[1] == "3000000"
+def access_lines(service: Service) -> list[dict[str, Any]]:
+    """Stop the service; return the lines of its access log, without what differs each time."""
     service.process.terminate()
-    [error] = [line for line in service.process.result().logs if line["level"] == "ERROR"]
-    assert error["message"] == f"no room for an upload in {tmp_path}: give it more space"
+    lines = [line for line in service.process.result().logs if line["logger"] == "service.access"]
+    known = {"timestamp", "level", "logger", "request_id"}
+    return [{name: value for name, value in line.items() if name not in known} for line in lines]
 
 
-def test_an_upload_with_room_is_taken(serve: Callable[..., Service]) -> None:
-    assert serve(SERVICE).call("/upload", bytes(3_000_000), Content_Type=FORM)[1] == "3000000"
+def test_the_access_log_names_the_route_and_no_query(serve: Callable[..., Service]) -> None:
+    service = serve()
+    service.call("/v1/orders/7/items/7?token=secret")
+    service.call("/nowhere?token=secret")
+    found, missing = access_lines(service)
+    assert found.pop("duration_ms") >= 0
+    assert missing.pop("duration_ms") >= 0
+    fields = {"method": "GET", "client": "127.0.0.1"}
+    route = "/v1/orders/{number}/items/{item}"
+    assert found == {**fields, "message": f"GET {route} 200", "route": route, "status": 200}
+    assert missing == {**fields, "message": "GET /nowhere 404", "route": "/nowhere", "status": 404}
+
+
+def test_probes_are_logged_when_they_fail_only(serve: Callable[..., Service]) -> None:
+    service = serve(SHUTDOWN_DELAY="3600")
+    for path in ("/healthz", "/readyz", "/greeting", "/healthz/deep"):
+        service.get(path)
+    service.process.terminate()
+    wait_for(lambda: service.get("/readyz")[0] == 503)
+    service.get("/greeting")  # its answer comes after the line of the one before
+    asked = [line["message"] for line in access_lines(service)]
+    assert asked[:2] == ["GET /greeting 200", "GET /healthz/deep 404"]
+    assert set(asked[2:]) - {"GET /greeting 200"} == {"GET /readyz 503"}
+
+
+def test_a_body_above_the_limit_is_refused(serve: Callable[..., Service]) -> None:
+    service = serve(MAX_BODY="1000")
+    assert service.call("/length", bytes(1000))[1] == "1000"
+    response, _ = service.call("/length", bytes(1001))
+    assert (response.status, response.getheader("connection")) == (413, None)
+    with service.connect() as connection:
+        connection.sendall(request("/length", Transfer_Encoding="chunked").replace(b"GET", b"POST"))
+        connection.sendall(b"3e8\r\n" + bytes(1000) + b"\r\n")
+        connection.sendall(b"3e8\r\n" + bytes(1000) + b"\r\n")
+        assert answer(connection)[0] == 413
+    assert [line["status"] for line in access_lines(service)] == [200, 413, 413]
+
+
+def test_requests_above_the_limit_are_told_to_come_again(serve: Callable[..., Service]) -> None:
+    service = serve(MAX_CONCURRENCY="1")
+    with service.connect() as connection:
+        connection.sendall(request("/sleep/1.5"))
+        wait_for(lambda: service.get("/greeting")[0] == 503)
+        response, _ = service.call("/greeting")
+        assert (response.status, response.getheader("retry-after")) == (503, "1")
+        assert service.get("/healthz") == service.get("/readyz") == (200, False)
+        assert answer(connection) == (200, False)
+    assert service.get("/greeting") == (200, False)

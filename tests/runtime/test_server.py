@@ -1,25 +1,27 @@
 """The server seen from outside: real processes, connections and signals."""
 
-import re
+import asyncio
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from service_runtime.server import _refuse
+from service_runtime.middleware import Middleware
+from service_runtime.server import Server
+from service_runtime.settings import ServerSettings
 from tests.runtime.processes import Process, wait_for
+from tests.runtime.sample.app import without_lifespan
+from tests.runtime.sample.settings import Settings
 from tests.runtime.services import Service, answer, ask, request
 
-SLOW_SERVICE = Path(__file__).with_name("slow_service.py")
 LINGER = 2.0  # seconds: long, so that a busy machine gets all of this done in time
 
 
 def test_a_service_logs_an_exception_as_one_object_and_stops(serve: Callable[..., Service]) -> None:
-    service = serve(SLOW_SERVICE)
+    service = serve()
     assert service.get("/broken") == (500, False)
     service.process.terminate()
     result = service.process.result()
@@ -28,36 +30,21 @@ def test_a_service_logs_an_exception_as_one_object_and_stops(serve: Callable[...
     assert error["traceback"].endswith("RuntimeError: broken")
 
 
-def test_probes_are_logged_when_they_fail_only(serve: Callable[..., Service]) -> None:
-    service = serve(SLOW_SERVICE, SHUTDOWN_DELAY="3600")
-    for path in ("/healthz", "/readyz", "/greeting", "/healthz/deep"):
-        service.get(path)
-    service.process.terminate()
-    wait_for(lambda: service.get("/readyz")[0] == 503)
-    service.process.terminate()
-    lines = [line["message"] for line in service.process.result().logs if line["logger"] == "uvicorn.access"]
-    asked = [re.findall('"(.*)" (.*)', line)[0] for line in lines]
-    assert asked[:2] == [("GET /greeting HTTP/1.1", "200"), ("GET /healthz/deep HTTP/1.1", "404")]
-    assert set(asked[2:]) == {("GET /readyz HTTP/1.1", "503")}
-
-
 def test_a_stop_answers_everything_first(serve: Callable[..., Service]) -> None:
-    service = serve(SLOW_SERVICE, TEST_LINGER=str(LINGER))
+    service = serve(TEST_LINGER=str(LINGER))
     connections = [service.connect() for _ in range(7)]
     running, probe, silent, idle, unused, begun, begun_again = connections
+    service.get("/greeting")  # those before it are taken
     assert ask(idle, "/greeting") == ask(begun_again, "/greeting") == (200, False)
     running.sendall(request(f"/sleep/{2.5 * LINGER}"))
     for connection in (begun, begun_again):
         connection.sendall(request("/greeting")[:-2])
-    begin = time.monotonic()
     service.process.terminate()
-    wait_for(lambda: ask(probe, "/readyz") == (503, True))
-    assert service.get("/greeting") == (200, True)
-    assert ask(idle, "/greeting") == ask(silent, "/greeting") == (200, True)
+    service.process.read_line('"stopping"')
     wait_for(lambda: not service.listens())
-    assert time.monotonic() - begin >= LINGER
+    assert ask(probe, "/readyz") == (503, True)
+    assert ask(idle, "/greeting") == ask(silent, "/greeting") == (200, True)
     assert unused.recv(1) == b""
-    assert time.monotonic() - begin >= 2 * LINGER
     for connection in (begun, begun_again):
         connection.sendall(request("/greeting")[-2:])
         assert answer(connection) == (200, True)
@@ -67,22 +54,28 @@ def test_a_stop_answers_everything_first(serve: Callable[..., Service]) -> None:
         connection.close()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="an option of Linux")
-def test_connections_that_wait_survive_when_new_ones_are_refused() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = listener.getsockname()
-        waiting = socket.create_connection(address)
-        _refuse(listener)
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(address)
-        accepted, client = listener.accept()
-        assert client == waiting.getsockname()
-    waiting.close()
-    accepted.close()
+def test_a_connection_that_only_the_kernel_has_taken_is_served() -> None:
+    """It would be reset with the listener; a client that comes later is refused, and knows that nothing was done."""
+
+    async def stop_listening(listener: socket.socket, application: Middleware) -> bytes:
+        server = Server(application, ServerSettings())
+        server.config.load()
+        server.servers, server.lifespan = [], SimpleNamespace(state={})
+        with socket.create_connection(listener.getsockname()) as client:
+            client.sendall(request("/", Connection="close"))
+            await server._close(listener)
+            listener.close()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(client.getpeername())
+            return await asyncio.to_thread(lambda: b"".join(iter(lambda: client.recv(1000), b"")))
+
+    application = Middleware(without_lifespan(Settings()), ServerSettings())
+    answered = asyncio.run(stop_listening(socket.create_server(("127.0.0.1", 0)), application))
+    assert answered.startswith(b"HTTP/1.1 200")
 
 
 def test_a_request_that_takes_too_long_is_cut_off(serve: Callable[..., Service]) -> None:
-    service = serve(SLOW_SERVICE, SHUTDOWN_TIMEOUT="2")
+    service = serve(SHUTDOWN_TIMEOUT="2")
     with service.connect() as connection:
         connection.sendall(request("/sleep/60"))
         service.process.terminate()
@@ -93,21 +86,8 @@ def test_a_request_that_takes_too_long_is_cut_off(serve: Callable[..., Service])
     assert line["requests"] == 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_an_idle_service_hardly_wakes_up(serve: Callable[..., Service]) -> None:
-    """uvicorn's own loop does ten times a second."""
-    status = Path(f"/proc/{serve(SLOW_SERVICE).process.pid}/status")
-
-    def wakes() -> int:
-        return int(re.findall(r"^voluntary_ctxt_switches:\s*(\d+)", status.read_text(), re.MULTILINE)[0])
-
-    before, begin = wakes(), time.monotonic()
-    time.sleep(3)
-    assert wakes() - before < 5 * (time.monotonic() - begin)
-
-
 def test_a_load_balancer_has_the_delay_to_see_the_stop(serve: Callable[..., Service]) -> None:
-    service = serve(SLOW_SERVICE, SHUTDOWN_DELAY="3600")
+    service = serve(SHUTDOWN_DELAY="3600")
     service.process.terminate()
     wait_for(lambda: service.get("/readyz")[0] == 503)
     for _ in range(50):
@@ -117,7 +97,7 @@ def test_a_load_balancer_has_the_delay_to_see_the_stop(serve: Callable[..., Serv
 
 
 def test_a_stop_comes_when_the_delay_is_over(serve: Callable[..., Service]) -> None:
-    service = serve(SLOW_SERVICE, SHUTDOWN_DELAY="0.3")
+    service = serve(SHUTDOWN_DELAY="0.3")
     service.process.terminate()
     result = service.process.result()
     assert result.code == 0
@@ -126,17 +106,83 @@ def test_a_stop_comes_when_the_delay_is_over(serve: Callable[..., Service]) -> N
 
 
 def test_a_second_signal_ends_even_a_service_that_hangs(serve: Callable[..., Service]) -> None:
-    service = serve(SLOW_SERVICE)
+    service = serve()
     with service.connect() as connection:
         connection.sendall(request("/hang/60"))
         service.process.terminate()
-        service.process.read_line("stopping")
+        service.process.read_line('"stopping"')
         service.process.terminate()
         assert service.process.result().code == 128 + signal.SIGTERM
 
 
 def test_a_port_that_is_taken_ends_the_start(start: Callable[..., Process], port: int) -> None:
     with socket.create_server(("127.0.0.1", port)):
-        result = start(SLOW_SERVICE, PORT=str(port)).result()
+        result = start("-m", "sample", PORT=str(port)).result()
     assert result.code == 3
     assert "address already in use" in result.logs[-1]["message"].lower()
+
+
+def test_a_lifespan_that_dies_ends_the_service(serve: Callable[..., Service]) -> None:
+    """Until then, for what is being answered, it is neither alive nor ready."""
+    service = serve("with_lifespan", TEST_LINGER=str(LINGER))
+    with service.connect() as first, service.connect() as second:
+        assert ask(first, "/healthz") == ask(second, "/readyz") == (200, False)
+        assert service.get("/die")[0] == 200
+        service.process.read_line('"stopping"')
+        assert ask(first, "/healthz") == ask(second, "/readyz") == (503, True)
+    result = service.process.result()
+    assert (result.code, result.errors) == (1, "")
+
+
+def test_a_lifespan_that_ends_when_asked_is_no_failure(serve: Callable[..., Service]) -> None:
+    service = serve("with_lifespan")
+    service.process.terminate()
+    assert service.process.result().code == 0
+
+
+def test_a_stop_during_a_slow_start_ends_it_at_once(start: Callable[..., Process], port: int) -> None:
+    run = "sample.app:with_slow_start"
+    process = start("-m", "sample", TEST_RUN=run, PORT=str(port), SHUTDOWN_TIMEOUT="3600")
+    process.read_line("waiting")
+    process.terminate()
+    result = process.result()
+    assert (result.code, result.errors) == (0, "")
+    assert {line["level"] for line in result.logs} == {"INFO"}
+    assert "stopped during the start" in [line["message"] for line in result.logs]
+
+
+def test_a_start_that_fails_is_logged_and_ends_with_3(start: Callable[..., Process], port: int) -> None:
+    result = start("-m", "sample", TEST_RUN="sample.app:with_broken_start", PORT=str(port)).result()
+    assert (result.code, result.errors) == (3, "")
+    assert "no database" in " ".join(line["message"] for line in result.logs if line["level"] == "ERROR")
+
+
+def test_an_application_without_lifespan_is_served(serve: Callable[..., Service]) -> None:
+    service = serve("without_lifespan")
+    assert service.get("/") == (200, False)
+    service.process.terminate()
+    result = service.process.result()
+    assert (result.code, [line for line in result.logs if line["level"] != "INFO"]) == (0, [])
+
+
+def test_idle_connections_are_kept_as_long_as_the_setting_says(serve: Callable[..., Service]) -> None:
+    service = serve(KEEP_ALIVE="1")
+    with service.connect() as connection:
+        assert ask(connection, "/greeting") == (200, False)
+        begin = time.monotonic()
+        assert connection.recv(1) == b""
+        assert time.monotonic() - begin >= 0.9
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+def test_the_health_check_knows_where_the_service_listens(
+    serve: Callable[..., Service], start: Callable[..., Process], host: str
+) -> None:
+    serve(HOST=host)
+    check = start("-m", "service_runtime.health", PORT="1")
+    assert check.communicate()[0] == "healthy: answered 'HTTP/1.1 200'\n"
+    assert check.returncode == 0
+
+
+def test_without_a_place_for_a_note_the_service_starts(serve: Callable[..., Service]) -> None:
+    assert serve(TMPDIR="/nowhere").get("/healthz")[0] == 200

@@ -1,24 +1,32 @@
-"""Shop: behind an ingress, nginx, that ends TLS and publishes the service below a path."""
+"""Shop: behind an ingress, nginx, that ends TLS and publishes the service below a path; with traces."""
 
 import contextlib
 import json
 import ssl
+import threading
+import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPResponse, HTTPSConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import pytest
 
 from tests.helpers import services
 from tests.helpers.contract import judge, red, table
-from tests.helpers.engine import PYTHON, Engine, stop, until
+from tests.helpers.engine import PYTHON, Engine, healthcheck, stop, until
 from tests.helpers.machine import lab
 from tests.helpers.project import Project
 from tests.helpers.servers import debian, free_port, server
 from tests.services.conftest import Scaffold
 
 CLIENT = "127.53.9.9"
+TELEMETRY = (
+    "opentelemetry-distro>=0.66b0,<1",
+    "opentelemetry-exporter-otlp-proto-http>=1,<2",
+    "opentelemetry-instrumentation-urllib>=0.66b0,<1",
+)
 NGINX = """
 daemon off;
 user root;
@@ -54,7 +62,8 @@ print(urllib.request.urlopen(urllib.request.Request("http://%s:8000/shop/basket/
 def shop(scaffold: Scaffold, engine: Engine) -> tuple[Project, str]:
     """The project, and its image."""
     project = scaffold("shop", service_type="fastapi", build_image="slim")
-    services.finish(project)
+    project.replace("pyproject.toml", "venv = 40, bytecode = 14", "venv = 60, bytecode = 25")
+    services.finish(project, *TELEMETRY)
     return project, engine.build(project, "--build-arg", "VERSION=0.1.0")[0]
 
 
@@ -119,10 +128,57 @@ def test_clients_of_the_ingress(ingress: Ingress, engine: Engine) -> None:
     assert json.loads(ingress.call("/shop/openapi.json")[1])["servers"] == [{"url": "/shop"}]
 
     assert stop(engine, ingress.container) == 0
-    told = [line["request_id"] for line in engine.logged(ingress.container) if line["logger"] == "uvicorn.access"]
+    told = [line["request_id"] for line in engine.logged(ingress.container) if line["logger"] == "service.access"]
     # Probes that succeed leave no line; the first ones may have found the service starting.
     asked = ingress.ids.read_text().split()
     assert told == asked[-7:]
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Keeps what services export."""
+
+    received: ClassVar[list[tuple[str, bytes]]] = []
+
+    def do_POST(self) -> None:
+        """Take an export."""
+        self.received.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def collector() -> Iterator[str]:
+    """The address of a collector."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+
+
+def test_a_trace_goes_through_two_services(shop: tuple[Project, str], collector: str, engine: Engine) -> None:
+    exported = ("--env=OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", f"--env=OTEL_EXPORTER_OTLP_ENDPOINT={collector}")
+    port, other = free_port("127.0.0.1"), free_port("127.0.0.1")
+    options = ("--network=host", *exported)
+    prices = engine.start(*options, f"--env=PORT={other}", "--env=OTEL_SERVICE_NAME=prices", shop[1])
+    front = engine.start(*options, f"--env=PORT={port}", f"--env=PRICES_URL=http://127.0.0.1:{other}", shop[1])
+    for container in (prices, front):
+        until(lambda container=container: healthcheck(engine, container))  # type: ignore[misc]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/basket/price") as answer:
+        assert json.loads(answer.read()) == "12.50"
+    assert stop(engine, front) == stop(engine, prices) == 0
+
+    asked, told = (
+        next(line for line in engine.logged(container) if line["message"] == message)
+        for container, message in ((front, "GET /basket/price 200"), (prices, "price of a basket"))
+    )
+    assert asked["trace_id"] == told["trace_id"]
+    spans = [body for path, body in Collector.received if path == "/v1/traces"]
+    for name in (b"shop", b"prices"):
+        assert any(name in body and bytes.fromhex(asked["trace_id"]) in body for body in spans), name
+    assert any(path == "/v1/metrics" and b"http.server.request.duration" in body for path, body in Collector.received)
 
 
 def test_strangers_are_not_believed(shop: tuple[Project, str], ingress: Ingress, engine: Engine) -> None:

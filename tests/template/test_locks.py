@@ -1,11 +1,10 @@
 """The locks of this repository's own tools, and the pins of a project's."""
 
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from scripts.locks import INTERNALS, POETRY
+from scripts.locks import POETRY
 from tests.helpers.combinations import CHOICES, ROOT
 from tests.helpers.machine import index_environment
 from tests.helpers.project import run
@@ -17,15 +16,6 @@ def test_locks_of_our_own_tools_are_in_step() -> None:
     for name, options in {"new": ["--only", "main"], "dev": ["--all-groups"]}.items():
         exported = run(*POETRY, "export", *options, cwd=ROOT).stdout
         assert (ROOT / f"requirements/{name}.txt").read_text() == exported, f"requirements/{name}.txt: run `make locks`"
-
-
-@pytest.mark.quick
-@pytest.mark.parametrize("name", INTERNALS)
-def test_whose_internals_we_use_is_bounded_to_the_minor_version_that_was_tested(name: str) -> None:
-    major, minor = version(name).split(".")[:2]
-    bound = f'"{name}>={major}.{minor},<{major}.{int(minor) + 1}"'
-    for file in ("templates/services.jinja", "pyproject.toml"):
-        assert bound in (ROOT / file).read_text(), file
 
 
 @pytest.mark.parametrize("platform", ["aarch64-apple-darwin", "aarch64-unknown-linux-gnu"])

@@ -1,38 +1,47 @@
 """What a service runs on: start, stop, settings, logs, health. It belongs to the template, whose updates replace it.
 
-    service_runtime.prepare()             first in `__main__.py`: signals, logs, and an init if this is PID 1
-    service_runtime.settings              Settings (ServerSettings, WorkerSettings) to inherit from; load() reads them
-    service_runtime.logs.request_id       the id of the current request, to pass on to other services
-    service_runtime.stop.stop             `requested` is true once a stop is requested; `await wait()` waits for it
+    serve("package.app:create_app")      serve the ASGI application that this function makes, until a stop
+    work("package.worker:create_job")    do the job that this function makes, again and again until a stop
+    service_runtime.stop.stop            `requested` is true once a stop is requested; `await wait()` waits for it
+    service_runtime.logs.request_id      the id of the current request, to pass on to other services
 
-A service with an HTTP API also has
-
-    service_runtime.server.serve()        serve an ASGI application until a stop, without losing a request; WebSockets
-                                          as well, if the project depends on `websockets` (see `streams`)
-    service_runtime.probes.probes()       the routes /healthz and /readyz
-    python -m service_runtime.healthcheck the image's health check
-
-and a worker has
-
-    service_runtime.loop.run()            do one job after the other until a stop
-    python -m service_runtime.heartbeat   the image's health check
+A function is named, not imported, so that signals and logs are ready before anything large is imported. It is called
+with the `Settings` in the module `settings` of its package. ValueError: the name is not of the form module:function.
 """
 
 
-def prepare() -> None:
-    """Prepare this process to be a service. Call it before importing anything large.
+def serve(name: str) -> None:
+    """Serve until a stop, then exit: 0; 1 after a failure; 2 for wrong settings; 3 if it can't start or listen."""
+    _run(name, "service_runtime.server")
 
-    As PID 1 it forks: see `init`. From then on SIGTERM and SIGINT request a stop, and every log line, warning and
-    uncaught exception is a JSON object on stdout.
-    """
-    # Not imported at the top, since every health check imports this module; and one after the other, since imports
-    # before the fork stay in the init's memory, and signals before `listen` are lost.
-    from service_runtime.init import fork_below_init
 
-    fork_below_init()
+def work(name: str) -> None:
+    """Do jobs until a stop. Wrong settings end the process with exit status 2."""
+    _run(name, "service_runtime.loop")
+
+
+def _run(name: str, runner: str) -> None:
     from service_runtime.stop import stop
 
-    stop.listen()
+    stop.listen()  # first, since a signal that comes earlier is lost, or deadly
+    import importlib
+    import sys
+
     from service_runtime import logs
 
     logs.configure()
+    module, _, function = name.partition(":")
+    package = module.partition(".")[0]
+    if not (package and function):
+        raise ValueError(f"{name!r} is given; allowed: module:function, such as example_service.app:create_app")
+    logs.trace(package)
+    create = getattr(importlib.import_module(module), function)
+    # If that has imported what makes a pool, its processes log like this one, also those of a forkserver.
+    if multiprocessing := sys.modules.get("multiprocessing"):
+        multiprocessing.set_forkserver_preload(["__main__", "service_runtime.pool"])
+    from service_runtime.environment import load
+
+    settings = load(importlib.import_module(f"{package}.settings").Settings)
+    settings.apply()
+    made = create(settings)
+    importlib.import_module(runner).run(made, settings)

@@ -4,15 +4,12 @@ import logging
 import time
 from collections.abc import Callable
 
-from service_runtime.heartbeat import Heartbeat
+from service_runtime import health
 from service_runtime.settings import WorkerSettings
 from service_runtime.stop import stop
 
-TICK = 0.1  # seconds between two checks for a stop while waiting
-
 GoOn = Callable[[], bool]
 Job = Callable[[GoOn], None]
-
 logger = logging.getLogger(__name__)
 
 
@@ -23,13 +20,12 @@ def run(job: Job, settings: WorkerSettings) -> None:
     returns False, a stop is requested: the job then finishes within `shutdown_timeout`, or gives back the rest. An
     exception in a job is logged, and the next job follows after the usual wait.
     """
-    settings.apply()
-    heartbeat = Heartbeat(settings.heartbeat_max_age)
 
     def go_on() -> bool:
-        heartbeat.beat()
+        health.note(f"due {time.monotonic() + settings.heartbeat_max_age:020.6f}")
         return not stop.requested
 
+    stop.running = True
     logger.info("started")
     while go_on():
         try:
@@ -38,5 +34,6 @@ def run(job: Job, settings: WorkerSettings) -> None:
             logger.exception("job failed")
         due = time.monotonic() + settings.interval
         while go_on() and time.monotonic() < due:
-            time.sleep(TICK)
+            time.sleep(0.1)
     logger.info("stopped")
+    stop.status = 0

@@ -1,108 +1,115 @@
-"""Middleware for every request: each function returns an ASGI application that wraps another one."""
+"""What every request passes: its id, the access log, limits, the path of a proxy, and what a stop does to it."""
 
-import logging
+import asyncio
 import os
 import re
-import tempfile
+import time
+from typing import Any
 
-from fastapi import HTTPException, status
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from service_runtime import logs
+from service_runtime.settings import ServerSettings
 from service_runtime.stop import stop
 
-REQUEST_ID = b"x-request-id"
 # An id that is accepted from a client: long enough for any tracing system.
 SAFE_ID = re.compile(rb"[\w.:/+=-]{1,128}")
-
-IN_MEMORY = 2**20  # bytes of a form that stay in memory
-ROOM = 2**20  # bytes that must be free in the folder for temporary files
-
-logger = logging.getLogger(__name__)
+TOO_MANY = PlainTextResponse("too many requests at the same time", 503, {"Retry-After": "1"})
 
 
-def closing(app: ASGIApp) -> ASGIApp:
-    """Return `app` whose responses close their connections once a stop is requested."""
+class Middleware:
+    """An ASGI application that wraps that of the team."""
 
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_closing(message: Message) -> None:
-            if stop.requested and message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
-            await send(message)
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+        """Wrap `app` according to `settings`."""
+        self._app, self._limited = app, RequestBodyLimitMiddleware(app, settings.max_body)
+        self._root, self._free = settings.root_path, settings.max_concurrency
+        self.streams: set[asyncio.Task[Any]] = set()
+        self._over = False
 
-        await app(scope, receive, send_closing)
+    def end_streams(self) -> None:
+        """End the open WebSockets and event streams, and any that open later."""
+        self._over = True
+        for task in self.streams:
+            task.cancel()
 
-    return wrapped
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request, a WebSocket, or the lifespan."""
+        if scope["type"] == "lifespan":
+            await _lifespan(self._app, scope, receive, send)
+            return
+        if self._root:  # whether or not the proxy removes it from the path
+            scope["root_path"] = self._root
+            if not f"{scope['path']}/".startswith(f"{self._root}/"):
+                scope["path"], scope["raw_path"] = self._root + scope["path"], self._root.encode() + scope["raw_path"]
+        begin, status, is_open, is_http = time.perf_counter(), 0, True, scope["type"] == "http"
+        is_probe = scope["path"].removeprefix(self._root) in ("/healthz", "/readyz")
+        task: Any = asyncio.current_task()
+        given = dict(scope["headers"])
+        identity = given.get(b"x-request-id", b"")
+        if not SAFE_ID.fullmatch(identity):
+            identity = os.urandom(16).hex().encode()
+        logs.request_id.set(identity.decode())
 
-
-def identified(app: ASGIApp) -> ASGIApp:
-    """Return `app` with an id for every request, in its log lines and in X-Request-ID of its response.
-
-    The id is the one in the request, from a proxy or another service, or else a new one.
-    """
-
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        given = next((value for name, value in scope.get("headers", ()) if name == REQUEST_ID), b"")
-        identity = given if SAFE_ID.fullmatch(given) else os.urandom(16).hex().encode()
-
-        async def send_identified(message: Message) -> None:
+        async def watched(message: Message) -> None:
+            nonlocal status, is_open
             if message["type"] in ("http.response.start", "websocket.accept"):
-                headers = list(message.get("headers", ()))
-                if REQUEST_ID not in (name.lower() for name, _ in headers):
-                    headers.append((REQUEST_ID, identity))
+                status = message.get("status", 101)
+                headers = [*message.get("headers", ())]
+                names = {name.lower(): value for name, value in headers}
+                if not is_http or b"event-stream" in names.get(b"content-type", b""):
+                    self.streams.add(task)
+                    if self._over:
+                        task.cancel()
+                if b"x-request-id" not in names:
+                    headers.append((b"x-request-id", identity))
+                if stop.requested and is_http:
+                    headers.append((b"connection", b"close"))
                 message = {**message, "headers": headers}
+            elif message["type"] == "websocket.close":
+                status = status or 403
+            await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                is_open = False
+                if not is_probe or status >= 400:
+                    logs.access(scope, status, begin)
+
+        has_body = is_http and not given.keys().isdisjoint((b"content-length", b"transfer-encoding"))
+        app = self._limited if has_body else self._app
+        app = app if self._free > 0 or is_probe or not is_http else TOO_MANY
+        self._free -= is_http
+        try:
+            await app(scope, receive, watched)
+        except (asyncio.CancelledError, WebSocketDisconnect):
+            if not (stop.requested and task in self.streams):
+                raise
+            if is_http and is_open:  # so that the client knows that it was all, and comes again
+                await watched({"type": "http.response.body"})
+        finally:
+            self._free += is_http
+            self.streams.discard(task)
+            if is_open:
+                logs.access(scope, status or 500, begin)
+
+
+async def _lifespan(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    # A stop may interrupt its start; its failure later on stops the service.
+    started = False
+
+    async def watched(message: Message) -> None:
+        nonlocal started
+        started = started or message["type"] == "lifespan.startup.complete"
+        if started or not stop.requested:
             await send(message)
 
-        if scope["type"] != "lifespan":
-            logs.request_id.set(identity.decode())
-        await app(scope, receive, send_identified)
-
-    return wrapped
-
-
-def published_below(root_path: str, app: ASGIApp) -> ASGIApp:
-    """Return `app` for a proxy that publishes it below `root_path`, whether or not it removes that from the path."""
-
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            scope = {**scope, "root_path": root_path}
-            if not f"{scope['path']}/".startswith(f"{root_path}/"):
-                scope["path"] = root_path + scope["path"]
-                scope["raw_path"] = root_path.encode() + scope["raw_path"]
-        await app(scope, receive, send)
-
-    return wrapped
-
-
-def with_room_for_uploads(app: ASGIApp) -> ASGIApp:
-    """Return `app` that answers 507 to an upload for which the folder for temporary files, /tmp, is too small.
-
-    FastAPI itself would answer 400, which blames the client.
-    """
-    folder = tempfile.gettempdir()
-
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        received = 0
-
-        async def receive_with_room() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > IN_MEMORY and (free := _free(folder)) < ROOM:
-                logger.error("no room for an upload in %s: give it more space", folder, extra={"free": free})
-                raise HTTPException(status.HTTP_507_INSUFFICIENT_STORAGE, "no room for the upload")
-            return message
-
-        is_form = any(
-            name == b"content-type" and value.startswith(b"multipart/form-data")
-            for name, value in scope.get("headers", ())
-        )
-        await app(scope, receive_with_room if is_form else receive, send)
-
-    return wrapped
-
-
-def _free(folder: str) -> int:
-    """Return how many bytes are free in `folder`."""
-    space = os.statvfs(folder)
-    return space.f_bavail * space.f_frsize
+    try:
+        await app(scope, receive, watched)
+    except BaseException:
+        if started:
+            stop.request(failed=True)
+        elif stop.requested:
+            return
+        raise

@@ -1,170 +1,109 @@
 """The HTTP server: uvicorn, with a stop that loses no request.
 
-By itself, uvicorn closes the listening socket and idle connections at once, and requests on their way there
-get lost.
+By itself, uvicorn resets the connections that the kernel has taken and it has not, and closes the idle ones at once.
 """
 
 import asyncio
 import contextlib
+import functools
 import logging
-import select
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-# uvicorn imports some modules by name. Imported here, they get bytecode in the image.
 import uvicorn
-import uvicorn.lifespan.on
-import uvicorn.protocols.websockets.auto
 import uvloop
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from service_runtime.middleware import closing, identified, published_below, with_room_for_uploads
-from service_runtime.probes import is_worth_logging
+from service_runtime import health, probes
+from service_runtime.middleware import Middleware
+from service_runtime.protocol import Protocol
 from service_runtime.settings import ServerSettings
 from service_runtime.stop import stop
-from service_runtime.streams import GRACE, Streams
-
-# Only if the service depends on `websockets`; without it, uvicorn warns about clients that try.
-with contextlib.suppress(ImportError):
-    import uvicorn.protocols.websockets.websockets_sansio_impl
 
 LINGER = 0.15  # seconds that an idle connection is kept after a stop, for a request that is on its way
-HANDSHAKE = 0.05  # seconds for a connection that is just being made
-TICK = 0.01  # seconds between two looks at the connections
+GRACE = 0.25  # seconds for the code of a stream to end by itself
+ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where the health check finds what listens everywhere
 
 logger = logging.getLogger(__name__)
 
 
-def serve(app: ASGIApp, settings: ServerSettings) -> None:
-    """Serve `app` until a stop is requested, then end the process.
-
-    Exit status 0; 1 if requests had to be cut off; 3 if the port is taken or the start fails.
-    """
-    settings.apply()
-    logging.getLogger("uvicorn.access").addFilter(is_worth_logging)
-    streams = Streams(closing(identified(published_below(settings.root_path, with_room_for_uploads(app)))))
-    config = uvicorn.Config(
-        streams,
-        host=settings.host,
-        port=settings.port,
-        http=HttpToolsProtocol,
-        lifespan="on",
-        log_config=None,
-        workers=1,
-        server_header=False,
-        forwarded_allow_ips=settings.proxies(),
-        # Longer than the 60 s of common load balancers, so that they close an idle connection first.
-        timeout_keep_alive=75,
-        # For requests that `Server.shutdown` has cut off.
-        timeout_graceful_shutdown=1,
-    )
-    server = Server(config, streams)
+def run(app: ASGIApp, settings: ServerSettings) -> None:
+    """Serve `app` until a stop is requested, then end the process; for its exit status see `serve`."""
+    stop.delay, probes.timeout = settings.shutdown_delay, settings.ready_timeout
+    server = Server(Middleware(app, settings), settings)
+    stop.running = True
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(server.serve([config.bind_socket()]))
-    sys.exit(1 if server.cut_off else 0)
+        runner.run(server.serve_until_stop())
+    stop.status = int(server.cut_off or stop.failed)
+    sys.exit(stop.status)
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server with a stop that loses no request."""
+    """uvicorn's server with another stop: `capture_signals` and `shutdown` are overridden."""
 
     cut_off = False
 
-    def __init__(self, config: uvicorn.Config, streams: Streams) -> None:
-        """Serve according to `config`; end `streams` at a stop."""
+    def __init__(self, middleware: Middleware, settings: ServerSettings) -> None:
+        """Serve `middleware` according to `settings`."""
+        config = uvicorn.Config(middleware, http=Protocol, log_config=None, access_log=False, server_header=False)
+        config.host, config.port, config.timeout_keep_alive = settings.host, settings.port, settings.keep_alive
+        config.forwarded_allow_ips = settings.forwarded_allow_ips
+        config.timeout_graceful_shutdown = 1  # for what `shutdown` has cut off
         super().__init__(config)
-        self._streams = streams
+        self._middleware = middleware
+
+    async def serve_until_stop(self) -> None:
+        """Serve; a stop during the start cancels it."""
+        host, listener = self.config.host, self.config.bind_socket()
+        with contextlib.suppress(OSError):  # without a place for it, the check asks the default port
+            health.note(f"port {ANY.get(host, host)} {self.config.port}")
+        serving, stopping = asyncio.create_task(self.serve([listener])), asyncio.create_task(stop.wait())
+        await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not (self.started or serving.done()):
+            logger.info("stopped during the start")
+            serving.cancel()
+            return
+        if stop.delay:
+            logger.info("stopping in %g s", stop.delay)
+        await asyncio.sleep(stop.delay)
+        self.should_exit = True
+        await serving
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to `stop`."""
         yield
 
-    async def main_loop(self) -> None:
-        """Serve until it is time to stop. uvicorn checks for that ten times a second, which costs CPU when idle."""
-        due = asyncio.create_task(_stop_is_due())
-        while not due.done():
-            await self.on_tick(0)  # sets the date in the headers of responses
-            await asyncio.wait((due,), timeout=1)
-
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Answer all requests that have arrived or are on their way; cut off what takes longer than the timeout."""
-        now = asyncio.get_running_loop().time
-        deadline = now() + stop.timeout - 1  # leaves time for the rest before `stop` ends the process
-        listeners = sockets or []
-        connections, tasks = self.server_state.connections, self.server_state.tasks
+        """Answer what has arrived, or is on its way on an open connection; cut off what takes too long."""
+        loop, connections, tasks = asyncio.get_running_loop(), self.server_state.connections, self.server_state.tasks
+        deadline = loop.time() + stop.timeout - 1.5  # leaves time for the rest before `stop` ends the process
         logger.info("stopping", extra={"connections": len(connections), "requests": len(tasks)})
-
-        # Connections stay open for a while, and new ones are accepted; their responses close them.
-        ending = asyncio.create_task(self._streams.end())
+        for listener in sockets or []:
+            await self._close(listener)
         await asyncio.sleep(LINGER)
-        for listener in listeners:
-            _refuse(listener)
-        await asyncio.sleep(HANDSHAKE)
-        await _wait(lambda: any(map(_has_input, listeners)), min(now() + LINGER, deadline))
-        for server in self.servers:
-            server.close()
-
-        # Give those accepted last the same time.
-        await _wait(lambda: bool(connections or tasks), min(now() + LINGER, deadline))
-        await ending
-        await _wait(self._has_requests, deadline)
-        if self._has_requests():
+        for connection in [*connections]:
+            connection.shutdown()
+        await asyncio.sleep(GRACE if self._middleware.streams else 0)
+        self._middleware.end_streams()
+        while (connections or tasks) and loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        if connections or tasks:
             self.cut_off = True
             logger.error("cut off", extra={"connections": len(connections), "requests": len(tasks)})
             for task in tasks:
                 task.cancel()
-        # Only WebSockets are left whose clients have not answered the close.
-        await _wait(lambda: bool(connections), now() + GRACE)
         await super().shutdown(sockets)
 
-    def _has_requests(self) -> bool:
-        """Close the idle connections; return whether there are others, or requests."""
-        connections = [one for one in self.server_state.connections if isinstance(one, HttpToolsProtocol)]
-        for connection in connections:
-            if _is_idle(connection):
-                connection.shutdown()
-        return bool(connections or self.server_state.tasks)
-
-
-async def _stop_is_due() -> None:
-    """Return when a stop is requested and its delay is over, in which load balancers learn of it."""
-    await stop.wait()
-    if stop.delay:
-        logger.info("stopping in %g s", stop.delay)
-        await asyncio.sleep(stop.delay)
-
-
-async def _wait(condition: Callable[[], bool], deadline: float) -> None:
-    """Wait while `condition` holds, until `deadline` (time of the event loop) at most."""
-    while condition() and asyncio.get_running_loop().time() < deadline:
-        await asyncio.sleep(TICK)
-
-
-def _refuse(listener: socket.socket) -> None:
-    """Refuse new connections, but keep those being made or waiting: closing the socket would reset them.
-
-    Linux (5.7 or newer, without privileges) looks for a listener on the network interface where a connection
-    comes in; a listener bound to an interface that does not exist is never found. Elsewhere, nothing happens.
-    """
-    so_bindtoifindex = 62  # the socket module has no name for it
-    with contextlib.suppress(OSError):
-        listener.setsockopt(socket.SOL_SOCKET, so_bindtoifindex, 2**31 - 1)
-
-
-def _has_input(source: socket.socket) -> bool:
-    """Return whether the kernel holds a connection to accept, or data to read."""
-    poll = select.poll()
-    poll.register(source, select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def _is_idle(connection: HttpToolsProtocol) -> bool:
-    """Return whether the connection is open, and every request that has begun to arrive on it is answered."""
-    # uvicorn makes a scope at the first byte of a request, and a cycle from it when the head is complete.
-    cycle: RequestResponseCycle | None = connection.cycle
-    begun = cycle.scope if cycle else None
-    answered = connection.scope is begun and (not cycle or cycle.response_complete)
-    transport = connection.transport
-    return answered and not transport.is_closing() and not _has_input(transport.get_extra_info("socket"))
+    async def _close(self, listener: socket.socket) -> None:
+        # What the kernel has accepted is taken before the last descriptor is closed: it would be reset.
+        waiting = listener.dup()
+        waiting.setblocking(False)
+        for server in self.servers:
+            server.close()
+        with contextlib.suppress(BlockingIOError), waiting:
+            while True:
+                connection, _ = waiting.accept()
+                make = functools.partial(Protocol, self.config, self.server_state, self.lifespan.state)
+                await asyncio.get_running_loop().connect_accepted_socket(make, connection)

@@ -66,7 +66,6 @@ class Life(NamedTuple):
     start: float | None  # seconds until it was healthy
     early_log: str
     answers: list[int]
-    zombies: list[str]
     ending: tuple[int, float]  # exit status, and seconds from the signal to the end
     stdout: str
     stderr: str
@@ -217,11 +216,9 @@ class Image:
         with self.running("--env=LOG_LEVEL=DEBUG", *secrets) as container:
             early = engine("logs", container.id).stdout
             answers = container.get(8000, "/healthz", "/readyz") if self.serves else []
-            orphans = container.run("orphan")
             ending = container.kill("TERM")
             logs = engine("logs", container.id)
-        zombies = (orphans.stdout + orphans.stderr).split()
-        return Life(container.start, early, answers, zombies, ending, logs.stdout, logs.stderr)
+        return Life(container.start, early, answers, ending, logs.stdout, logs.stderr)
 
     @cached_property
     def verbose(self) -> tuple[str, tuple[int, float]]:
@@ -266,10 +263,10 @@ class Container:
         return bool(json.loads(output("inspect", self.id))[0]["State"][name])
 
     def healthy(self) -> bool:
-        """Run the image's own health check once, without --watch."""
+        """Run the image's own health check once."""
         kind, *test = self.image.health.get("Test") or ["CMD", "false"]
         command = test if kind == "CMD" else ["/bin/sh", "-c", *test]
-        return engine("exec", self.id, *(word for word in command if word != "--watch")).returncode == 0
+        return engine("exec", self.id, *command).returncode == 0
 
     def must_be_healthy(self) -> str:
         """Return how long the start took; Broken, with the last line of the log, if the service is not healthy."""

@@ -10,7 +10,6 @@ import os
 import platform
 import re
 import runpy
-import signal
 import socket
 import sys
 import time
@@ -149,25 +148,6 @@ def load(seconds: str) -> None:
 
     asyncio.run(clients())
     print(json.dumps(count))
-
-
-def freeze() -> None:
-    """Stop every process in the container except the first and this one."""
-    os.kill(-1, signal.SIGSTOP)
-
-
-def orphan() -> None:
-    """Leave a process without a parent, let it end, and print the number of every zombie."""
-    if os.fork() == 0:
-        if os.fork() == 0:
-            time.sleep(0.2)
-        os._exit(0)
-    os.wait()
-    time.sleep(0.7)
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        state = path.read_text().rpartition(")")[2].split()
-        if state[0] == "Z":
-            print(path.parent.name)
 
 
 def job(package: str, kind: str) -> None:

@@ -60,13 +60,6 @@ def test_ready(image: Image) -> str:
     return "both"
 
 
-@point("processes: no zombie stays", fix="__main__.py: prepare() has to come first")
-def test_no_zombie(image: Image) -> str:
-    """A process whose parent has ended becomes a child of the init, which reaps it."""
-    none_of([f"process {number}" for number in image.life.zombies])
-    return "none"
-
-
 def is_log(line: str) -> bool:
     """Tell whether a line is a JSON object."""
     try:
@@ -105,7 +98,9 @@ def test_no_secret(image: Image) -> str:
     return f"{len(image.secrets)} variables"
 
 
-@point("stop: idle, status 0 within 1 s", fix="__main__.py: prepare() takes the signals; a loop has to look at `stop`")
+@point(
+    "stop: idle, status 0 within 1 s", fix="__main__.py: serve() and work() take the signals; set no handler yourself"
+)
 def test_stop(image: Image) -> str:
     """SIGTERM (docker stop, Kubernetes) and SIGINT (Ctrl-C) alike."""
     signal = image.config.get("StopSignal") or "SIGTERM"

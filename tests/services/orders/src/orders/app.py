@@ -9,7 +9,6 @@ from typing import Annotated
 from fastapi import BackgroundTasks, Body, FastAPI, HTTPException
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from service_runtime.probes import probes
@@ -32,11 +31,8 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(lifespan=lifespan)
 
     def answers() -> bool:
-        try:
-            with engine.connect() as connection:
-                connection.execute(text("select 1"))
-        except OperationalError:
-            return False
+        with engine.connect() as connection:
+            connection.execute(text("select 1"))
         return True
 
     async def database() -> bool:

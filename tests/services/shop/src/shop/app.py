@@ -1,6 +1,8 @@
 """The HTTP API."""
 
+import json
 import logging
+from urllib.request import urlopen
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import RedirectResponse
@@ -20,6 +22,13 @@ async def show(request: Request) -> dict[str, str]:
     return {"client": request.client.host if request.client else "", "url": str(request.url_for("show"))}
 
 
+@basket.get("/price")
+def ask(request: Request) -> str:
+    """Return what another service says of the basket."""
+    with urlopen(f"{request.app.state.settings.prices_url}/prices/basket", timeout=5) as answer:  # noqa: S310
+        return str(json.loads(answer.read()))
+
+
 @basket.post("/")
 async def buy(request: Request) -> RedirectResponse:
     """Empty the basket, and lead back to it."""
@@ -31,5 +40,11 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI()
     app.include_router(probes())
     app.include_router(basket)
+
+    @app.get("/prices/{what}")
+    async def price(what: str) -> str:
+        logger.info("price of a %s", what)
+        return "12.50"
+
     app.state.settings = settings
     return app

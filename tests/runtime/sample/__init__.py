@@ -1,0 +1,1 @@
+"""A service for the tests: TEST_RUN names the module and function that it runs."""
