@@ -29,12 +29,8 @@ HEADER = "# Made by the template's 'make locks'; newer versions come with templa
 TOOLS = {
     "uv": ["uv"],
     "poetry": ["poetry", "poetry-plugin-pypi-mirror"],
-    "sbom": ["cyclonedx-bom"],
     # Renders the template's old and new version for `make update`.
     "cookiecutter": ["cookiecutter"],
-    # Starts the service again when a file is saved: `make dev`.
-    "watchfiles": ["watchfiles"],
-    "contract": ["packaging", "pytest", "pytest-xdist"],
     # What packages without a wheel are built with, most often.
     "build-backends": ["flit-core", "hatchling", "pdm-backend", "poetry-core", "setuptools", "setuptools-scm", "wheel"],
 }
