@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-import reproduce
 from build.lock import LAYERS, layer_of
+
+from scripts import reproduce
 from tests.helpers.engine import Build, Engine
 from tests.helpers.project import Bake, Project, Run, add_dependency, baked, relock, run
 from tests.lab.engine import LAB, digests, layers
