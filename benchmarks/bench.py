@@ -88,17 +88,12 @@ def measure_sizes(name: str, history: History) -> Results:
 
 
 def measure_images(names: Sequence[str], history: History, runs: int) -> Results:
-    """Return recipe -> sizes, and per start: seconds to import and to the first answer, memory. With the control."""
+    """Return recipe -> sizes, and per start: seconds to import and to the first answer, memory."""
     found: Results = {}
     for name in names:
         found[name] = measure_sizes(name, history)
         say(f"weighed {RECIPES[name].title}")
     pythons = {name: RECIPES[name].python for name in names}
-    if "ours" in names:
-        engine.compile_everything()
-        pythons["control"] = RECIPES["ours"].python
-        sizes = layers("bench-control:cold")
-        found["control"] = {k: sum(getattr(layer, k) for layer in sizes) for k in ("unpacked", "packed")}
     for name in pythons:
         found[name] |= {"import": [], "answer": [], "memory": []}
         engine.start(f"bench-{name}:cold")  # not counted: it brings the image into memory

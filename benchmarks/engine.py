@@ -118,25 +118,6 @@ def empty_caches() -> None:
     docker("builder", "prune", "--all", "--force")
 
 
-def compile_everything() -> None:
-    """Build bench-control:cold: our image with bytecode for all of its standard library and venv."""
-    # What is compiled already stays as it is: else the image would hold it twice. Some files are not meant to compile.
-    code = """
-import os, sysconfig
-from importlib.util import cache_from_source
-from pathlib import Path
-from py_compile import PycInvalidationMode, compile
-for root in ("/app", sysconfig.get_path("stdlib")):
-    for path in Path(root).rglob("*.py"):
-        if path.exists() and not os.path.exists(cache_from_source(path)):
-            compile(str(path), quiet=2, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
-"""
-    docker(
-        *("build", "--tag", "bench-control:cold", "-"),
-        stdin=f"FROM bench-ours:cold\nUSER 0\nRUN {json.dumps(['python', '-c', code])}\nUSER 10001:10001\n",
-    )
-
-
 def sandbox(image: str, *options: str) -> list[str]:
     """Return the arguments that run `image` as a hardened cluster would: read-only root, a number as its user."""
     return ["run", *options, "--network", "host", "--read-only", "--tmpfs", "/tmp", "--user", "10001:10001", image]

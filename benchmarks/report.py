@@ -13,7 +13,7 @@ from benchmarks.projects import SCENARIOS
 Results = Mapping[str, Any]
 Measure = Callable[[Results], float]
 
-TITLES = {name: recipe.title for name, recipe in RECIPES.items()} | {"control": "ours, all compiled"}
+TITLES = {name: recipe.title for name, recipe in RECIPES.items()}
 # What the issue compares with: the fastest recipe of today, and the one that this template descends from.
 AGAINST = ("uv", "note")
 

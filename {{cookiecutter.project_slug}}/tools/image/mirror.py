@@ -9,7 +9,7 @@ Where the addresses come from, first match first; empty means upstream:
 A list of requirements that begins with an index of its own (lock.py) is served by that index alone.
 
     MIRROR_FALLBACK=0          the mirror or nothing (closed networks)
-    MIRROR_TIMEOUT=SECONDS     how long the mirror may be silent: 7 unless set, or 60 if nothing else may be asked
+    MIRROR_TIMEOUT=SECONDS     how long the mirror may be silent: 5 unless set, or 60 if nothing else may be asked
     DEBIAN_SECURITY=optional   go on without Debian's security suite when it can't be reached
 
 The build secrets `netrc` (credentials) and `ca` (a private certificate authority) are read from /run/secrets.
@@ -39,8 +39,8 @@ DOCKER = Path(__file__).resolve().parents[2] / "docker"
 SECRETS = Path("/run/secrets")
 BASE_SOURCES = Path("/etc/apt/sources.list.d")
 SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
-# A build waits for a silent mirror twice: once for uv itself, once for the packages.
-TIMEOUT, TIMEOUT_ALONE = 7, 60
+# A build waits for a silent mirror three times: for uv itself, for the lock reader, for the packages.
+TIMEOUT, TIMEOUT_ALONE = 5, 60
 # What uv and Poetry, and pip, say about a file that is not the one that was locked.
 WRONG_HASH = re.compile(r"hash mismatch|do not match the hashes|not match any known checksums", re.IGNORECASE)
 # Variables of pip and uv that would change what a command installs, where to, or how safely.
