@@ -176,7 +176,9 @@ def measure_pipeline(folder: Path, runs: int) -> Results:
             empty_caches()
             for command in PIPELINE:
                 # Upstream, as the workflows of GitHub have it; only a container of the lab does not reach that.
-                check = ["CONTAINER=1", f"RUN_FLAGS={' '.join(network()[2:])}"]
+                shell = f"SHELL={Path(__file__).parents[1] / 'tests/helpers/container.sh'}"
+                base = f"BASE=python:{engine.PYTHON}-slim-{SUITE}"
+                check = [shell, "PYTHON=python3", base, f"RUN_FLAGS={' '.join(network()[2:])}"]
                 settings = check if command == "check" else ["PYPI_MIRROR="]
                 settings += [f"IMAGE={image}", f"DEBIAN_SUITE={SUITE}", f"BUILD_FLAGS={' '.join(flags)}"]
                 settings += [f"XDG_CACHE_HOME={folder}/cache-{commit}-{number}"]

@@ -46,7 +46,7 @@ def look(service: Osv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Look:
     (tmp_path / "poetry.lock").write_text(LOCK)
     (tmp_path / "pyproject.toml").write_text("[tool.image-audit.except]\n")
     monkeypatch.chdir(tmp_path)
-    path = os.pathsep.join([str(Path(audit.__file__).parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(tmp_path), str(Path(audit.__file__).parent), os.environ.get("PYTHONPATH", "")])
     return lambda: run(
         sys.executable, audit.__file__, env={"OSV_URL": service.url, "PYTHONPATH": path}, check=False, cwd=tmp_path
     )
@@ -136,3 +136,14 @@ def test_a_lock_that_is_not_there(look: Look) -> None:
     done = look()
     assert done.returncode == 2
     assert "run `make lock`" in done.stderr
+
+
+def test_a_package_that_is_not_answered_for_is_not_cleared(look: Look, tmp_path: Path) -> None:
+    """By a pip-audit that leaves one out without a word."""
+    name, version = audit.KNOWN_BAD
+    answer = {"dependencies": [{"name": name, "version": version, "vulns": [{"id": "OLD", "aliases": []}]}]}
+    (tmp_path / "pip_audit").mkdir()
+    (tmp_path / "pip_audit/__init__.py").touch()
+    (tmp_path / "pip_audit/__main__.py").write_text(f"print({json.dumps(answer)!r})")
+    done = look()
+    assert (done.returncode, done.stdout) == (2, "")
