@@ -161,7 +161,7 @@ def test_tag_that_would_be_untrue(
 def test_unchecked_image(project: Project, image: str, registry: Registry) -> None:
     done = push(project, image, TAGS="main")
     assert done.returncode != 0
-    assert "no image passed its contract: run `make image check-image`" in done.stderr
+    assert "no image passed its contract: run 'make image check-image'" in done.stderr
     assert not pushed(registry, image)
     assert push(project, image, TAGS="main", UNCHECKED="1").returncode == 0
     assert "main" in pushed(registry, image)

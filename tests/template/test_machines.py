@@ -56,6 +56,19 @@ def test_environments_of_a_python_that_is_gone_are_made_again(installed: Install
 
 
 @pytest.mark.quick
+def test_a_manager_of_pythons_need_not_have_that_of_the_project(bake: Bake, tmp_path: Path) -> None:
+    """Its `python3` refuses to run where a file names a Python that it has not, as pyenv's does."""
+    (tmp_path / "python3").write_text(f'#!/bin/sh\n[ ! -e .python-version ] || exit 127\nexec {sys.executable} "$@"\n')
+    (tmp_path / "python3").chmod(0o755)
+    makefile = ["make", "help", "--no-print-directory"]
+    env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "PYTHON")}
+    env["PATH"] = f"{tmp_path}:{env['PATH']}"
+    done = subprocess.run(makefile, cwd=bake().path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "  make check " in done.stdout
+
+
+@pytest.mark.quick
 @pytest.mark.parametrize("gone", [".tools", ".venv"])
 def test_one_environment_alone_may_have_lost_its_python(bake: Bake, gone: str) -> None:
     project = bake()

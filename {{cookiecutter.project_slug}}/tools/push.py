@@ -26,7 +26,7 @@ def checked_image(local: str, checked: Path) -> tuple[str, str, str]:
     (found,) = json.loads(engine("image", "inspect", local, unless=ABSENT) or "[{}]")
     passed = checked.read_text(encoding="utf-8").strip() if checked.exists() else "no image"
     right = found and (found["Id"] == passed or os.environ.get("UNCHECKED") == "1")
-    need(right, f"{local} is {found.get('Id', 'not here')}, {passed} passed its contract: run `make image check-image`")
+    need(right, f"{local} is {found.get('Id', 'not here')}, {passed} passed its contract: run 'make image check-image'")
     return found["Id"], label(found["Config"], "revision"), label(found["Config"], "version")
 
 
