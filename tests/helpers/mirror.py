@@ -22,47 +22,38 @@ USER, PASSWORD = "unruly-reader", "correct-horse-battery"
 
 @dataclass
 class Tool:
-    """pip, uv or Poetry, run as `mirror.py index` of a project on this machine; or packages.py, beside that."""
+    """pip or uv, run as `mirror.py index` of a project on this machine, to install PACKAGE from a list."""
 
     name: str
     project: Project
     folder: Path
+    options: tuple[str, ...] = ("--no-deps", "--require-hashes")
 
     @property
     def installed(self) -> set[str]:
         """What it has installed: names of files and folders."""
-        return {path.name for place in ("site", "venvs") for path in self.folder.glob(f"{place}/**/annotated_types*")}
-
-    def command(self) -> list[str]:
-        if self.name == "packages":
-            script = [sys.executable, "-m", "build.packages", "wheels"]
-            return [*script, *(str(self.folder / name) for name in ("list.txt", "site/packages", "files"))]
-        target = self.folder / "site" / self.name
-        checked = ["--no-deps", "--require-hashes", "--target", str(target), "-r", str(self.folder / "wanted.txt")]
-        commands = {
-            "pip": [sys.executable, "-m", "pip", "install", "-q", "--no-cache-dir", "--only-binary", ":all:", *checked],
-            "uv": ["uv", "pip", "install", "-q", "--no-cache", "--no-build", "--python", sys.executable, *checked],
-            "poetry": ["poetry", "sync", "--no-root"],
-        }
-        return [sys.executable, str(self.project.path / "tools/build/mirror.py"), "index", *commands[self.name]]
+        return {path.name for path in self.folder.glob("environment/lib/*/site-packages/annotated_types*")}
 
     def __call__(self, url: str | None, **env: str) -> Run:
-        """Install PACKAGE from the index `url` (None: as the project's own files say)."""
-        bundle = self.folder / "bundle.pem"
+        """Install PACKAGE from the index `url` (None: as the project's own files say) into a new environment."""
+        environment, bundle = self.folder / "environment", self.folder / "bundle.pem"
+        run(sys.executable, "-m", "venv", "--clear", "--without-pip", environment)
+        python = f"--python={environment}/bin/python"
+        commands = {
+            "pip": [sys.executable, "-m", "pip", python, "install", "--no-cache-dir", "--only-binary", ":all:"],
+            "uv": ["uv", "pip", "install", "--no-cache", "--no-build", python],
+        }
+        command = [*commands[self.name], "--quiet", *self.options, "-r", str(self.folder / "requirements.txt")]
         bundle.write_bytes(Path("/etc/ssl/certs/ca-certificates.crt").read_bytes() + Path(lab()["LAB_CA"]).read_bytes())
         env = {
             "SSL_CERT_FILE": str(bundle),
             "SSL_CERT_DIR": "",
             "NETRC": str(self.folder / "netrc"),
-            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            "POETRY_VIRTUALENVS_PATH": str(self.folder / "venvs"),
-            "POETRY_CACHE_DIR": str(self.folder / "cache"),
-            # Poetry has a package named build of its own.
-            **({"PYTHONPATH": str(self.project.path / "tools")} if self.name == "packages" else {}),
             **({} if url is None else {"PYPI_MIRROR": url}),
             **env,
         }
-        return run(*self.command(), cwd=self.folder, env=env, check=False)
+        script = self.project.path / "tools/image/mirror.py"
+        return run(sys.executable, script, "index", *command, cwd=self.folder, env=env, check=False)
 
 
 def lines(done: Run, *words: str) -> list[str]:
@@ -71,12 +62,14 @@ def lines(done: Run, *words: str) -> list[str]:
     return [line for line in printed if line.startswith("mirror: ") and all(word in line for word in words)]
 
 
-def in_base_image(engine: Engine, project: Project, version: str, *arguments: str, **env: str) -> Run:
-    """Run `tools/build/mirror.py` of a project in a base image, on this machine's network."""
+def in_base_image(
+    engine: Engine, project: Project, version: str, *arguments: str, options: tuple[str, ...] = (), **env: str
+) -> Run:
+    """Run `tools/image/mirror.py` of a project in a base image, on this machine's network."""
     variables = [f"--env={name}={value}" for name, value in env.items()]
-    image, script = f"python:{version}-slim-{engine.suites[version]}", "/project/tools/build/mirror.py"
+    image, script = f"python:{version}-slim-{engine.suites[version]}", "/project/tools/image/mirror.py"
     return engine.docker(
-        *("run", "--rm", "--network", "host", "--volume", f"{project.path}:/project:ro", *variables),
+        *("run", "--rm", "--network", "host", "--volume", f"{project.path}:/project:ro", *options, *variables),
         *(image, "python", "-B", script, *arguments),
         check=False,
     )

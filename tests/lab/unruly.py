@@ -45,6 +45,7 @@ class Behaviour:
     lying: bool = False  # index pages give altered wheels their own, correct hash
     forged: bool = False  # Debian's release files are changed after they were signed
     credentials: str = ""  # user:password without which it answers 401
+    links: str = ""  # index pages link to the files on this server
 
 
 GOOD = Behaviour()
@@ -95,6 +96,7 @@ class Unruly:
     server: "Server"
     behave: Behaviour = GOOD
     requests: list[str] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)  # the credentials that came with them
 
     @property
     def pypi(self) -> str:
@@ -127,6 +129,8 @@ class Unruly:
                     wheel = self.fetch(path)[2]
                     text = text.replace(hashlib.sha256(wheel).hexdigest(), hashlib.sha256(alter(wheel)).hexdigest())
                     text = text.replace(f'"size": {len(wheel)},', f'"size": {len(alter(wheel))},')
+        if self.behave.links:
+            text = text.replace('"/pypi/packages/', f'"{self.behave.links}/pypi/packages/')
         return text.encode()
 
 
@@ -164,6 +168,7 @@ class Handler(BaseHTTPRequestHandler):
         mirror, path = self.server.mirror, self.path
         how, name = mirror.behave, path.rsplit("/", 1)[-1]
         mirror.requests.append(path)
+        mirror.tokens += self.headers.get_all("Authorization", [])
         token = "Basic " + base64.b64encode(how.credentials.encode()).decode()
         if how.hang:
             listen_until_closed(self.connection)

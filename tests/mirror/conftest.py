@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.machine import index_environment, lab, unavailable
+from tests.helpers.machine import lab, unavailable
 from tests.helpers.mirror import HOST, PACKAGE, Tool
-from tests.helpers.project import Bake, run
+from tests.helpers.project import Bake
 from tests.lab.unruly import GOOD, Unruly, authority, certificate, unruly
 
 
@@ -61,16 +61,7 @@ def tool(bake: Bake, tmp_path: Path) -> Callable[[str], Tool]:
         project = bake(service_type="worker")
         locked = {package["name"]: package for package in tomllib.loads(project.read("poetry.lock"))["package"]}
         hashes = " ".join(f"--hash={file['hash']}" for file in locked[PACKAGE]["files"])
-        (tmp_path / "wanted.txt").write_text(f"{PACKAGE}=={locked[PACKAGE]['version']} {hashes}\n")
-        (wheel,) = (file for file in locked[PACKAGE]["files"] if file["file"].endswith(".whl"))
-        words = [PACKAGE, locked[PACKAGE]["version"], wheel["file"], wheel["hash"]]
-        (tmp_path / "list.txt").write_text(" ".join(words) + "\n")
-        if name == "poetry":
-            (tmp_path / "pyproject.toml").write_text(
-                f'[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.11"\n'
-                f'dependencies = ["{PACKAGE}=={locked[PACKAGE]["version"]}"]\n[tool.poetry]\npackage-mode = false\n'
-            )
-            run("poetry", "lock", cwd=tmp_path, env={"POETRY_PYPI_MIRROR_URL": index_environment()["PYPI_MIRROR"]})
+        (tmp_path / "requirements.txt").write_text(f"{PACKAGE}=={locked[PACKAGE]['version']} {hashes}\n")
         return Tool(name, project, tmp_path)
 
     return tool

@@ -24,7 +24,7 @@ def test_install_and_lock_go_through_the_mirror(bake: Bake, mirror: Unruly, tmp_
     through = {**env, "PYPI_MIRROR": mirror.pypi, "MIRROR_FALLBACK": "0", "UV_NO_CACHE": "1"}
     project.make("install", env=through)
     served = {path.rsplit("/", 1)[1].split("-")[0] for path in mirror.requests if path.endswith(".whl")}
-    assert served >= {"uv", "poetry", "poetry_core", "pydantic", "ruff"}
+    assert served >= {"uv", "poetry_core", "pydantic", "ruff"}
 
     shipped = project.read("poetry.lock")
     declared = project.read("pyproject.toml")
@@ -44,17 +44,18 @@ def test_install_and_lock_go_through_the_mirror(bake: Bake, mirror: Unruly, tmp_
     # A mirror that fails is not replaced by upstream: nothing would tell whose package that is.
     dead = f"{refusing(HOST)}/pypi/simple/"
     with recording_proxy() as (proxy, hosts):
+        (project.path / "poetry.lock").unlink()
+        env["POETRY_CACHE_DIR"] = str(tmp_path / "nothing-cached")
         cut_off = {**env, "HTTPS_PROXY": proxy, "https_proxy": proxy, "NO_PROXY": HOST, "no_proxy": HOST}
         done = project.make("lock", env={**cut_off, "PYPI_MIRROR": dead}, check=False)
     assert done.returncode != 0
-    assert lines(done, dead, "refused", "giving up")
+    assert lines(done, dead, "giving up")
     assert not hosts
 
     # Unless told otherwise, Poetry asks upstream itself: the host that pip has for its default, through no mirror.
-    (project.path / "poetry.lock").unlink()
     mirror.requests.clear()
     with recording_proxy() as (proxy, hosts):
-        env |= {"HTTPS_PROXY": proxy, "https_proxy": proxy, "POETRY_CACHE_DIR": str(tmp_path / "nothing-cached")}
+        env |= {"HTTPS_PROXY": proxy, "https_proxy": proxy}
         assert project.make("lock", env=env, check=False).returncode != 0  # this proxy lets nothing through
     assert hosts == {upstream_host()}
     assert not mirror.requests

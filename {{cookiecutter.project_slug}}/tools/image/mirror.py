@@ -39,7 +39,7 @@ DOCKER = Path(__file__).resolve().parents[2] / "docker"
 SECRETS = Path("/run/secrets")
 BASE_SOURCES = Path("/etc/apt/sources.list.d")
 SYSTEM_CA = Path("/etc/ssl/certs/ca-certificates.crt")
-# A build waits for a silent mirror three times: for uv itself, for the lock reader, for the packages.
+# A build waits for a silent mirror three times, 15 s in all: for uv itself, for the lock reader, for the packages.
 TIMEOUT, TIMEOUT_ALONE = 5, 60
 # What uv and Poetry, and pip, say about a file that is not the one that was locked.
 WRONG_HASH = re.compile(r"hash mismatch|do not match the hashes|not match any known checksums", re.IGNORECASE)
@@ -80,26 +80,26 @@ def pypi(env: Mapping[str, str]) -> Setting:
     conf = {key: value for section in parser.sections() for key, value in parser.items(section)}
     if extra := conf.keys() - {"index-url"}:
         raise SettingError(f"docker/pip.conf sets {', '.join(sorted(extra))}; allowed is index-url: remove the rest")
-    if "PYPI_MIRROR" in env:
-        return checked(Setting(env["PYPI_MIRROR"], "PYPI_MIRROR"), env)
-    return checked(Setting(conf.get("index-url", ""), "docker/pip.conf"), env)
+    return chosen(env, "PYPI_MIRROR", conf.get("index-url", ""), "docker/pip.conf")
 
 
 def sources() -> str:
-    """Return debian.sources without its comments; empty when there is no such file."""
+    """Return the text of debian.sources; empty when there is no such file."""
     path = DOCKER / "debian.sources"
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    return "".join(line for line in lines if not line.startswith("#"))
+    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def debian(env: Mapping[str, str]) -> Setting:
     """Return the Debian archive to use. Raises SettingError when a setting is unsafe."""
     if unsafe := re.search(r"^(Trusted|Allow-\S+): *yes", sources(), re.MULTILINE | re.IGNORECASE):
         raise SettingError(f"{unsafe[0]!r} in docker/debian.sources would switch apt's signature checks off; remove it")
-    if "DEBIAN_MIRROR" in env:
-        return checked(Setting(env["DEBIAN_MIRROR"], "DEBIAN_MIRROR"), env)
     found = re.search(r"^URIs:\s*(\S+)", sources(), re.MULTILINE)
-    return checked(Setting(found[1] if found else "", "docker/debian.sources"), env)
+    return chosen(env, "DEBIAN_MIRROR", found[1] if found else "", "docker/debian.sources")
+
+
+def chosen(env: Mapping[str, str], name: str, url: str, origin: str) -> Setting:
+    """Return the address in the variable `name`, or else `url`, which is from the file `origin`."""
+    return checked(Setting(env[name], name) if name in env else Setting(url, origin), env)
 
 
 def checked(setting: Setting, env: Mapping[str, str]) -> Setting:
@@ -117,22 +117,23 @@ def checked(setting: Setting, env: Mapping[str, str]) -> Setting:
     return setting
 
 
-def option(env: Mapping[str, str], name: str, default: str, pattern: str) -> str:
+def option(env: Mapping[str, str], name: str, default: str, pattern: str, allowed: str = "") -> str:
     """Return a setting, `default` unless it is set. Raises SettingError when it does not have the form `pattern`."""
     value = env.get(name) or default
     if not re.fullmatch(pattern, value):
-        raise SettingError(f"{name} is {value!r}; allowed: {pattern.replace('|', ' or ')} (see tools/image/mirror.py)")
+        raise SettingError(f"{name} is {value!r}; allowed: {allowed or pattern.replace('|', ' or ')}")
     return value
 
 
 def fallback(env: Mapping[str, str]) -> bool:
     """Tell whether upstream may be asked when the mirror fails."""
-    return option(env, "MIRROR_FALLBACK", "1", "0|1") == "1"
+    return option(env, "MIRROR_FALLBACK", "1", "1|0") == "1"
 
 
 def patience(env: Mapping[str, str]) -> str:
     """Return how many seconds the mirror may be silent."""
-    return option(env, "MIRROR_TIMEOUT", str(TIMEOUT if fallback(env) else TIMEOUT_ALONE), r"[1-9]\d{0,3}")
+    default = str(TIMEOUT if fallback(env) else TIMEOUT_ALONE)
+    return option(env, "MIRROR_TIMEOUT", default, r"[1-9]\d{0,3}", "seconds, from 1 to 9999")
 
 
 # --- secrets ------------------------------------------------------------------------------------------------
@@ -257,19 +258,20 @@ def index(command: list[str]) -> None:
 # --- packages from Debian -----------------------------------------------------------------------------------
 
 
-def suite() -> str:
-    """Return the code name of the Debian release that this runs on. Raises SettingError elsewhere."""
-    if name := platform.freedesktop_os_release().get("VERSION_CODENAME"):
-        return name
-    raise SettingError("/etc/os-release names no Debian release: the base images must be Debian's")
+# What docker/debian.sources has in a project with a mirror.
+DEFAULT_SOURCES = """Types: deb
+URIs:
+Suites: SUITE SUITE-updates
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+"""
 
 
 def write_sources(folder: Path, url: str) -> None:
     """Write apt's sources: main and updates from the mirror `url`, security as in the base image."""
-    default = f"Types: deb\nURIs: {url}\nSuites: SUITE SUITE-updates\nComponents: main\n"
-    default += "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
-    text = re.sub(r"^URIs:.*$", f"URIs: {url}", sources() or default, flags=re.MULTILINE)
-    (folder / "mirror.sources").write_text(text.replace("SUITE", suite()), encoding="utf-8")
+    release = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    text = re.sub(r"^URIs:.*$", f"URIs: {url}", sources() or DEFAULT_SOURCES, flags=re.MULTILINE)
+    (folder / "mirror.sources").write_text(re.sub(r"\bSUITE\b", release, text), encoding="utf-8")
     own = "\n\n".join(path.read_text(encoding="utf-8") for path in sorted(BASE_SOURCES.glob("*.sources")))
     stanzas = [stanza for stanza in own.split("\n\n") if re.search(r"^Suites:.*-security", stanza, re.MULTILINE)]
     (folder / "security.sources").write_text("\n\n".join([*stanzas, ""]), encoding="utf-8")
@@ -285,7 +287,9 @@ def apt_get(folder: Path, url: str) -> list[str]:
     if url:
         write_sources(folder, url)
         options |= {"Dir::Etc::SourceList": os.devnull, "Dir::Etc::SourceParts": str(folder), "Acquire::Retries": "0"}
-        options |= dict.fromkeys(("Acquire::http::Timeout", "Acquire::https::Timeout"), patience(os.environ))
+        # apt waits four times: twice for each of two lists. That is meanwhile: 15 s as well.
+        seconds = str(max(1, int(patience(os.environ)) * 3 // 4))
+        options |= dict.fromkeys(("Acquire::http::Timeout", "Acquire::https::Timeout"), seconds)
     return ["apt-get", "-q", "-y", *(f"-o{key}={value}" for key, value in options.items())]
 
 
