@@ -44,7 +44,7 @@ GROWTH = (10, 50, 150)
 # A change whose new layers are weighed, and what its image is compared with.
 PUSHED = {"code": "cold", "add": "dev", "update": "add"}
 ON_RUNNER = ("ours", "uv")
-# What CI runs, in its order. `make audit` is missing: it makes the SBOM, and asks a public service about it.
+# What CI runs before a deployment, in its order.
 PIPELINE = ("check", "image", "check-image", "sbom", "push")
 COMPRESSIONS = ("gzip", "zstd")
 KEPT = 3  # repetitions, from which on the results are kept
