@@ -231,14 +231,15 @@ def changed(source: Path, ref: str) -> set[str]:
     return set(subprocess.run(command, cwd=source, check=True, capture_output=True, text=True).stdout.split())
 
 
-def wanted(job: dict[str, Any], variables: Mapping[str, str], files: set[str]) -> bool:
-    """Tell whether the rules of a job put it into the pipeline of a commit that changes `files`."""
+def wanted(job: dict[str, Any], variables: Mapping[str, str], files: set[str]) -> dict[str, Any] | None:
+    """Return the rule that puts a job into the pipeline of a commit that changes `files`; None if none does."""
+    rule: dict[str, Any]
     for rule in job.get("rules", [{}]):
-        assert rule.keys() <= {"if", "changes", "when"}, f"a rule of a form that is not known here: {rule}"
+        assert rule.keys() <= {"if", "changes", "when", "allow_failure"}, f"a rule that is not known here: {rule}"
         touched = "changes" not in rule or not files.isdisjoint(rule["changes"])
         if touched and ("if" not in rule or holds(rule["if"], variables)):
-            return bool(rule.get("when") != "never")
-    return False
+            return None if rule.get("when") == "never" else rule
+    return None
 
 
 def run_gitlab(machine: Machine, source: Path, event: Event, image: str, *only: str) -> Pipeline | None:
@@ -258,13 +259,13 @@ def run_gitlab(machine: Machine, source: Path, event: Event, image: str, *only: 
     jobs = {name: job for name, job in config.items() if isinstance(job, dict) and "stage" in job}
     assert config.keys() - jobs.keys() <= {"include", "stages", "variables", "workflow"}, "something is not known here"
     files = changed(source, event.ref)
-    jobs = {name: job for name, job in jobs.items() if wanted(job, variables, files)}
+    rules = {name: rule for name, job in jobs.items() if (rule := wanted(job, variables, files)) is not None}
     log = ""
-    for name in sorted(jobs, key=lambda name: config["stages"].index(jobs[name]["stage"])):
+    for name in sorted(rules, key=lambda name: config["stages"].index(jobs[name]["stage"])):
         if only and name not in only:
             continue
         done = run_gitlab_job(machine, source, event.ref, jobs[name], variables)
         log += done.log
-        if done.status:
+        if done.status and not rules[name].get("allow_failure"):
             return Pipeline(done.status, log, artifacts)
     return Pipeline(0, log, artifacts)
