@@ -27,6 +27,7 @@ import tarfile
 import tempfile
 import uuid
 from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -137,9 +138,11 @@ def compare(built: str, given: str) -> str:
     ours, theirs = inspect(built), inspect(given)
     if ours["RootFS"]["Layers"] != theirs["RootFS"]["Layers"]:
         with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
-            pairs = zip(layers(ours["Id"], Path(one)), layers(theirs["Id"], Path(other)), strict=False)
-            found = ((number, difference(files([a]), files([b]))) for number, (a, b) in enumerate(pairs, 1))
-            return next((f"layer {number}: {said}" for number, said in found if said), "the number of layers")
+            pairs = zip_longest(layers(ours["Id"], Path(one)), layers(theirs["Id"], Path(other)))
+            for number, (a, b) in enumerate(pairs, 1):
+                if said := difference(files([a] if a else []), files([b] if b else [])):
+                    return f"layer {number}: {said}"
+            return "the layers have the same files, and are packed otherwise"
     settings = [{name: value for name, value in image["Config"].items() if value} for image in (ours, theirs)]
     for name in sorted((settings[0].keys() | settings[1].keys()) - {"Image", "Hostname"}):
         if settings[0].get(name) != settings[1].get(name):
