@@ -177,13 +177,12 @@ def measure_pipeline(folder: Path, runs: int) -> Results:
             for command in PIPELINE:
                 # Upstream, as the workflows of GitHub have it; only a container of the lab does not reach that.
                 shell = f"SHELL={Path(__file__).parents[1] / 'tests/helpers/container.sh'}"
-                base = f"BASE=python:{engine.PYTHON}-slim-{SUITE}"
-                check = [shell, "PYTHON=python3", base, f"RUN_FLAGS={' '.join(network()[2:])}"]
-                settings = check if command == "check" else ["PYPI_MIRROR="]
+                env = [f"CONTAINER=python:{engine.PYTHON}-slim-{SUITE}", f"RUN_FLAGS={' '.join(network()[2:])}"]
+                settings = [shell, "PYTHON=python3"] if command == "check" else ["PYPI_MIRROR="]
                 settings += [f"IMAGE={image}", f"DEBIAN_SUITE={SUITE}", f"BUILD_FLAGS={' '.join(flags)}"]
                 settings += [f"XDG_CACHE_HOME={folder}/cache-{commit}-{number}"]
                 began = time.perf_counter()
-                run("make", "--silent", "--directory", str(project), command, *settings)
+                run("env", *env, "make", "--silent", "--directory", str(project), command, *settings)
                 of[command]["seconds"].append(round(time.perf_counter() - began, 3))
             say(f"run {number + 1} of {runs}: pipeline, {report.COMMITS[commit]}")
     return found

@@ -1,7 +1,7 @@
 #!/bin/sh
 # make's shell in a container of a base image, for a Python that this machine has not: `make check SHELL=.../container.sh`.
 #
-#   BASE=IMAGE tests/helpers/container.sh -c COMMAND
+#   CONTAINER=IMAGE tests/helpers/container.sh -c COMMAND
 #
 # The checkout has the same path inside. From the environment: RUN_FLAGS (more options for `docker run`), and what the
 # project's mirror.py reads. Exit status: the command's; 125 if no container starts.
@@ -10,7 +10,7 @@ set -eu
 # Run as the owner of the checkout as the container sees it, which is root with a rootless engine.
 # shellcheck disable=SC2016
 set -- sh -c 'exec setpriv --reuid="$(stat -c %u .)" --regid="$(stat -c %g .)" --clear-groups sh "$@"' sh "$@"
-set -- "$BASE" "$@"
+set -- "$CONTAINER" "$@"
 for name in PYPI_MIRROR MIRROR_FALLBACK MIRROR_TIMEOUT HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy; do
     set -- --env "$name" "$@"
 done

@@ -59,7 +59,7 @@ def test_project_passes_its_own_checks_in_its_base_image(
     engine.need(version)
     project = baked(cookies_session, {"python_version": version, "service_type": service})
     base = f"python:{version}-slim-{engine.suites[version]}"
-    env = index_environment() | {"BASE": base}
+    env = index_environment() | {"CONTAINER": base}
     shell = (f"SHELL={ROOT / 'tests/helpers/container.sh'}", "PYTHON=python3")
     project.make("install", *shell, env=env)
     folders = {project.path: "rw", ROOT: "ro"}
