@@ -55,7 +55,7 @@ lint: .venv/dev ## Check style, types, scripts and workflows of this repository
 	$(RUFF) check $(CODE)
 	$(RUFF) format --check $(CODE)
 	.venv/bin/mypy
-	.venv/bin/shellcheck .ci/run '{{cookiecutter.project_slug}}'/tools/*.sh tests/lab/lab tests/ci/programs/* tests/ci/standins/* tests/services/servers/*
+	.venv/bin/shellcheck .ci/run tests/helpers/*.sh tests/lab/lab tests/ci/programs/* tests/ci/standins/* tests/services/servers/*
 	.venv/bin/zizmor --quiet --offline .github
 	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 

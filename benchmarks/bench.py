@@ -44,7 +44,7 @@ GROWTH = (10, 50, 150)
 # A change whose new layers are weighed, and what its image is compared with.
 PUSHED = {"code": "cold", "add": "dev", "update": "add"}
 ON_RUNNER = ("ours", "uv")
-# What CI runs, in its order. `make audit` is missing: it makes the SBOM, and asks a public service about it.
+# What CI runs before a deployment, in its order.
 PIPELINE = ("check", "image", "check-image", "sbom", "push")
 COMPRESSIONS = ("gzip", "zstd")
 KEPT = 3  # repetitions, from which on the results are kept
@@ -176,12 +176,13 @@ def measure_pipeline(folder: Path, runs: int) -> Results:
             empty_caches()
             for command in PIPELINE:
                 # Upstream, as the workflows of GitHub have it; only a container of the lab does not reach that.
-                check = ["CONTAINER=1", f"RUN_FLAGS={' '.join(network()[2:])}"]
-                settings = check if command == "check" else ["PYPI_MIRROR="]
+                shell = f"SHELL={Path(__file__).parents[1] / 'tests/helpers/container.sh'}"
+                env = [f"CONTAINER=python:{engine.PYTHON}-slim-{SUITE}", f"RUN_FLAGS={' '.join(network()[2:])}"]
+                settings = [shell, "PYTHON=python3"] if command == "check" else ["PYPI_MIRROR="]
                 settings += [f"IMAGE={image}", f"DEBIAN_SUITE={SUITE}", f"BUILD_FLAGS={' '.join(flags)}"]
                 settings += [f"XDG_CACHE_HOME={folder}/cache-{commit}-{number}"]
                 began = time.perf_counter()
-                run("make", "--silent", "--directory", str(project), command, *settings)
+                run("env", *env, "make", "--silent", "--directory", str(project), command, *settings)
                 of[command]["seconds"].append(round(time.perf_counter() - began, 3))
             say(f"run {number + 1} of {runs}: pipeline, {report.COMMITS[commit]}")
     return found

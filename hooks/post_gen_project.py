@@ -58,8 +58,8 @@ def pythons() -> dict[str, str | None]:
     patterns = {
         "Dockerfile": r"^ARG PYTHON_VERSION=(\S+)$",
         "pyproject.toml": r'^requires-python = ">=(\d+\.\d+),',
-        "poetry.lock": r'^python-versions = ">=(\d+\.\d+),',
-        ".github/workflows/ci.yml": r'^ *python-version: "(\d+\.\d+)"$',
+        "poetry.lock": r'^\[metadata\](?:\n.+)*\npython-versions = ">=(\d+\.\d+),',
+        ".python-version": r"^(\d+\.\d+)$",
         ".github/workflows/template-update.yml": r'^ *python-version: "(\d+\.\d+)"$',
         ".gitlab-ci.yml": r"^ *image: .*python:(\d+\.\d+)-",
         ".gitlab/template-update.yml": r"^ *image: .*python:(\d+\.\d+)-",

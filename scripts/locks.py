@@ -28,10 +28,6 @@ HEADER = "# Made by the template's 'make locks'; newer versions come with templa
 TOOLS = {
     "uv": ["uv"],
     "poetry": ["poetry", "poetry-plugin-pypi-mirror"],
-    "sbom": ["cyclonedx-bom"],
-    # Starts the service again when a file is saved: `make dev`.
-    "watchfiles": ["watchfiles"],
-    "contract": ["packaging", "pytest", "pytest-xdist"],
     # What packages without a wheel are built with, most often.
     "build-backends": ["flit-core", "hatchling", "pdm-backend", "poetry-core", "setuptools", "setuptools-scm", "wheel"],
 }

@@ -35,32 +35,15 @@ class Registry:
             return json.load(answer), answer.headers
 
     def digests(self, repository: str) -> dict[str, str]:
-        """Return the tags of a repository with the digest of each; none when there is no such repository.
-
-        A list of what is attached to an image, whose tag begins with sha256-, does not count.
-        """
+        """Return the tags of a repository with the digest of each; none when there is no such repository."""
         try:
             found = self.get(f"{repository}/tags/list")[0]["tags"] or []
         except urllib.error.HTTPError as error:
             if error.code == 404:
                 return {}
             raise
-        tags = [tag for tag in found if not tag.startswith("sha256-")]
-        manifests = {tag: self.get(f"{repository}/manifests/{tag}", ", ".join(MANIFESTS)) for tag in tags}
+        manifests = {tag: self.get(f"{repository}/manifests/{tag}", ", ".join(MANIFESTS)) for tag in found}
         return {tag: headers["Docker-Content-Digest"] for tag, (_, headers) in manifests.items()}
-
-    def attached(self, repository: str, digest: str) -> dict[str, Any]:
-        """Return what is attached to the image `digest`, decoded from JSON, by its media type."""
-        index, _ = self.get(f"{repository}/manifests/{digest.replace(':', '-')}", MANIFESTS[0])
-        found = {}
-        for artifact in index["manifests"]:
-            manifest, _ = self.get(f"{repository}/manifests/{artifact['digest']}", artifact["mediaType"])
-            assert manifest["subject"]["digest"] == digest
-            (content,) = manifest["layers"]
-            assert artifact["artifactType"] == manifest["artifactType"] == content["mediaType"]
-            assert artifact["artifactType"] not in found
-            found[artifact["artifactType"]], _ = self.get(f"{repository}/blobs/{content['digest']}")
-        return found
 
     def labels(self, repository: str, digest: str) -> dict[str, str]:
         """Return the labels of the image `digest`, or of its first platform."""

@@ -46,40 +46,25 @@ def test_every_owned_place_is_there(project: Project) -> None:
     assert not [place for place in places if not (project.path / place).is_dir()]
 
 
-def read_by_bot(project: Project, name: str) -> dict[str, str | None]:
-    """Return what Renovate's custom manager `name` reads from its file. Python writes a named group with a P."""
-    managers = json.loads(project.read("renovate.json"))["customManagers"]
-    (manager,) = [manager for manager in managers if manager["depNameTemplate"] == name]
-    (file,) = [path for path in project.files() if re.search(manager["managerFilePatterns"][0].strip("/"), str(path))]
-    match = re.search(manager["matchStrings"][0].replace("(?<", "(?P<"), project.read(str(file)))
-    assert match, file
-    return match.groupdict()
+def test_bot_leaves_alone_what_the_template_updates(project: Project) -> None:
+    """Its folder, and the Python, which is one answer."""
+    renovate = json.loads(project.read("renovate.json"))
+    assert renovate["ignorePaths"] == ["tools/**"]
+    off = [rule for rule in renovate["packageRules"] if rule.get("enabled") is False]
+    assert [name for rule in off for name in rule.get("matchDepNames", [])] == ["python", "docker.io/library/python"]
 
 
-def test_bot_finds_the_python_of_the_base_image(project: Project) -> None:
-    assert read_by_bot(project, "python") == {"currentValue": "3.14"}
-
-
-@pytest.mark.parametrize("checkout", [None, "v1.2.0"])
-def test_bot_finds_the_version_of_the_template(checkout: str | None, project: Project) -> None:
-    """In a file as cruft writes it."""
-    commit = "4e1243bd22c66e76c2ba9eddc1f91394e57f9f83"
-    state: dict[str, object] = {
-        "template": "https://example.com/a/b",
-        "commit": commit,
-        "checkout": checkout,
-        "context": {},
-    }
-    project.write(".cruft.json", json.dumps(state, indent=2))
-    assert read_by_bot(project, "template") == {
-        "packageName": "https://example.com/a/b",
-        "currentDigest": commit,
-        "currentValue": checkout,
-    }
-
-
-def test_bot_finds_every_pin(project: Project) -> None:
-    (pattern,) = json.loads(project.read("renovate.json"))["pip_requirements"]["managerFilePatterns"]
-    pins = [str(path) for path in project.files() if path.parts[:2] == ("tools", "pins")]
-    assert pins
-    assert [pin for pin in pins if re.search(pattern.strip("/"), pin)] == pins
+def test_assistants_are_told_commands_and_places_of_the_project(project: Project) -> None:
+    text = project.read("AGENTS.md")
+    assert project.read("CLAUDE.md") == "@AGENTS.md\n"
+    assert len(text.splitlines()) <= 20
+    asked = {name for command in re.findall(r"`make ([a-z -]+)`", text) for name in command.split()}
+    assert asked
+    assert asked <= targets(project)
+    places = re.findall(r"`([\w./-]+/|[\w.-]+\.(?:toml|yaml|lock)|Makefile|Dockerfile)`", text)
+    assert len(places) > 8
+    assert not [place for place in places if not (project.path / place).exists()]
+    # What never to edit is what [tool.cruft] does not skip and CODEOWNERS gives to the template.
+    owned = project.read("CODEOWNERS").partition("The template's")[2]
+    assert {place.strip("/") for place in re.findall(r"^/(\S+)", owned, re.M)} == {"src/service_runtime", "tools"}
+    assert all(f"`{place}/`" in text for place in ("src/service_runtime", "tools"))

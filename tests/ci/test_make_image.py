@@ -57,9 +57,47 @@ def test_platforms(bake: Bake, stub: str) -> None:
 
     assert built("") == ["team/x"]
     assert built("linux/arm64") == ["team/x --platform linux/arm64"]
-    audit = project.make("--dry-run", "audit", "PLATFORM=linux/amd64,linux/arm64", env=env).stdout
-    assert re.findall(r"audit.py (\S+)", audit) == ["sbom-linux-amd64.cdx.json", "sbom-linux-arm64.cdx.json"]
+    listed = project.make("--dry-run", "sbom", "PLATFORM=linux/amd64,linux/arm64", env=env).stdout
+    assert re.findall(r"sbom.py \S+ (\S+)", listed) == ["sbom-linux-amd64.cdx.json", "sbom-linux-arm64.cdx.json"]
     assert built("linux/amd64,linux/arm/v7") == [
         "team/x:linux-amd64 --platform linux/amd64",
         "team/x:linux-arm-v7 --platform linux/arm/v7",
     ]
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("answer", ["sleep 600", "exit 125", "echo '{}'"], ids=["silent", "Podman", "strange"])
+def test_a_base_image_that_is_not_pinned_is_told(bake: Bake, tmp_path: Path, answer: str) -> None:
+    """A registry that does not answer holds nobody up; Podman can't ask it."""
+    (tmp_path / "docker").write_text(f'#!/bin/sh\n[ "$1" = build ] || {answer}\necho "BUILD $*" >&2\n')
+    (tmp_path / "docker").chmod(0o755)
+    done = bake(service_type="worker").make("image", env={"DOCKER": str(tmp_path / "docker")})
+    assert "The base image is not pinned: " in done.stdout
+    assert " --build-arg BASE_DIGEST= " in done.stderr
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("points", ["", "stop:"], ids=["all points", "some points"])
+def test_the_contract_judges_an_id(bake: Bake, tmp_path: Path, points: str) -> None:
+    """What gets the image's name while it is judged is neither judged nor marked as checked."""
+    project = bake(service_type="worker")
+    (tmp_path / "docker").write_text(f"#!/bin/sh\ncat {tmp_path}/id\n")
+    (tmp_path / "docker").chmod(0o755)
+    (tmp_path / "id").write_text("sha256:1\n")
+    for name, text in {
+        ".tools/bin/python": "",
+        ".tools/done": f"{project.path}\n",
+        ".tools/contract.txt": "",
+        # Meanwhile, another image is built under this name.
+        ".tools/contract/bin/python": f'#!/bin/sh\necho "JUDGED $*"\necho sha256:2 >{tmp_path}/id\n',
+        ".tools/contract/done": "",
+    }.items():
+        project.write(name, text)
+    for name in (".tools/bin/python", ".tools/contract/bin/python"):
+        (project.path / name).chmod(0o755)
+    project.write(".image-checked", "sha256:0\n")
+    env = {"DOCKER": str(tmp_path / "docker"), "IMAGE": "team/x", "POINTS": points}
+    done = project.make("check-image", env=env)
+    assert f"JUDGED -B -m contract sha256:1 --junitxml=contract.xml -k {points}" in done.stdout
+    checked = project.path / ".image-checked"
+    assert (checked.read_text() if checked.exists() else "") == ("" if points else "sha256:1\n")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.ci.pipelines import (
     EVENTS,
@@ -22,9 +23,10 @@ from tests.ci.pipelines import (
 from tests.helpers.project import Project, baked
 
 CHECKS = ["install", "lint", "types", "test"]
-BUILD = ["image", "check-image", "audit"]
+BUILD = ["image", "check-image", "sbom"]
 IMAGE = "registry.invalid/team/example-service"  # of GitLab's projects
 CIS = ("github", "gitlab")
+WORKFLOWS = ".github/workflows"
 
 
 @pytest.fixture
@@ -53,13 +55,15 @@ def projects(cookies_session: Any) -> dict[str, Project]:
     found = {ci: baked(cookies_session, {"ci": ci, "python_version": "3.13"}) for ci in CIS}
     for ci, project in found.items():
         commit(project.path, f"https://{ci}.com/Team/Example-Service.git")
+        # One that touches no lock.
+        commit(project.path, f"https://{ci}.com/Team/Example-Service.git")
     return found
 
 
 def status(ci: str, machine: Machine, project: Project, event: Event, image: str = IMAGE) -> int:
     """Run the pipeline and return its exit status."""
     if ci == "github":
-        pipeline: Pipeline | None = run_github(machine, project.path, event)
+        pipeline: Pipeline | None = run_github(machine, project.path, event, "--workflows", f"{WORKFLOWS}/ci.yml")
     else:
         pipeline = run_gitlab(machine, project.path, event, image)
     assert pipeline
@@ -78,8 +82,40 @@ def test_all_is_well(ci: str, event: Event, projects: dict[str, Project], machin
         # On GitHub its two jobs run at once, since nothing is pushed.
         assert sorted(targets) == sorted([*CHECKS, *BUILD])
     else:
-        assert targets == [*CHECKS, *BUILD, "push"]
-        assert calls[-1] == ["push", IMAGE if ci == "gitlab" else "ghcr.io/team/example-service", event.name]
+        attested = [call for call in calls if call[0] == "attest"]
+        assert targets == [*CHECKS, *BUILD, "push", *("attest" for _ in attested)]
+        image = IMAGE if ci == "gitlab" else "ghcr.io/team/example-service"
+        assert calls[len(CHECKS + BUILD)] == ["push", image, event.name]
+        signed = [f"attest {image}@sha256:0 {what} push=true record=false" for what in ("provenance", "sbom.cdx.json")]
+        assert [" ".join(call) for call in attested] == (signed if ci == "github" else [])
+
+
+@pytest.mark.quick
+def test_a_private_repository_signs_if_it_can(projects: dict[str, Project], machine: Machine) -> None:
+    """GitHub signs for private repositories on some of its plans only."""
+    machine = Machine(machine.folder, {**machine.env, "PRIVATE": "1"})
+    assert status("github", machine, projects["github"], MAIN) == 0
+    assert [call[0] for call in called(machine)] == [*CHECKS, *BUILD, "push"]
+    workflow = f"{WORKFLOWS}/ci.yml"
+    done = run_github(machine, projects["github"].path, MAIN, "--workflows", workflow, "--var", "ATTEST=1")
+    assert done.status == 0, done.log
+    assert [call[0] for call in called(machine)][-3:] == ["push", "attest", "attest"]
+
+
+@pytest.mark.quick
+def test_attestations_are_asked_for_as_documented(projects: dict[str, Project]) -> None:
+    """Of the action's inputs, and with the permissions that it needs and no others."""
+    documented = yaml.safe_load((HERE / "actions/attest/action.yml").read_text(encoding="utf-8"))["inputs"].keys()
+    jobs = yaml.safe_load(projects["github"].read(f"{WORKFLOWS}/ci.yml"))["jobs"]
+    assert jobs["attest"]["permissions"] == dict.fromkeys(["attestations", "id-token", "packages"], "write")
+    steps = [step["with"] for step in jobs["attest"]["steps"] if step["uses"].startswith("actions/attest@")]
+    assert len(steps) == 2
+    for given in steps:
+        assert given.keys() <= documented
+        assert given.keys() >= {"subject-name", "subject-digest", "push-to-registry"}
+    assert [given.get("sbom-path") for given in steps] == [None, "sbom.cdx.json"]
+    # Who builds and runs other people's code gets none of these rights.
+    assert [name for name, job in jobs.items() if "id-token" in job.get("permissions", {})] == ["attest"]
 
 
 @pytest.mark.quick
@@ -94,21 +130,39 @@ def test_a_red_step_stops_all_that_follow(ci: str, red: str, projects: dict[str,
 
 @pytest.mark.quick
 @pytest.mark.parametrize("ci", CIS)
-def test_what_is_deployed_is_looked_up_on_a_schedule(ci: str, projects: dict[str, Project], machine: Machine) -> None:
+def test_the_lock_is_looked_up_on_a_schedule(ci: str, projects: dict[str, Project], machine: Machine) -> None:
     """What is found turns the pipeline red. (The other thing on a schedule is in test_schedule.py.)"""
-    project = projects[ci].path
 
     def look_up(machine: Machine) -> int:
         if ci == "github":
-            return run_github(machine, project, SCHEDULE, "--workflows", ".github/workflows/audit.yml").status
-        pipeline = run_gitlab(machine, project, SCHEDULE, IMAGE, "audit")
+            options = ("--workflows", f"{WORKFLOWS}/audit.yml")
+            return run_github(machine, projects[ci].path, SCHEDULE, *options).status
+        pipeline = run_gitlab(machine, projects[ci].path, SCHEDULE, IMAGE, "audit")
         assert pipeline
         return pipeline.status
 
-    image = IMAGE if ci == "gitlab" else "ghcr.io/team/example-service"
     assert look_up(machine) == 0
-    assert called(machine) == [["audit", f"{image}:main"]]
+    assert called(machine) == [["audit"]]
     assert look_up(Machine(machine.folder, {**machine.env, "PIPELINE_RED": "audit"})) != 0
+
+
+@pytest.mark.quick
+def test_a_change_of_the_lock_is_looked_up_on_github(projects: dict[str, Project]) -> None:
+    on = yaml.safe_load(projects["github"].read(f"{WORKFLOWS}/audit.yml"))[True]
+    wanted = {"paths": ["poetry.lock", "pyproject.toml"]}
+    assert (on["push"], on["pull_request"]) == ({"branches": ["main"], **wanted}, wanted)
+
+
+@pytest.mark.quick
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
+def test_a_change_of_the_lock_is_looked_up_on_gitlab(event: Event, cookies_session: Any, machine: Machine) -> None:
+    """What is found stops no push and no merge; a tag is not asked at all."""
+    project = baked(cookies_session, {"ci": "gitlab", "python_version": "3.13"})
+    commit(project.path, "https://gitlab.com/Team/Example-Service.git")
+    machine = Machine(machine.folder, {**machine.env, "PIPELINE_RED": "audit"})
+    expected = [*CHECKS, *BUILD, *([] if event is REQUEST else ["push"])]
+    assert status("gitlab", machine, project, event) == 0
+    assert [call[0] for call in called(machine)] == expected + ([] if event.tag else ["audit"])
 
 
 @pytest.mark.quick

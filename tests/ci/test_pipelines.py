@@ -11,9 +11,20 @@ from typing import Any
 
 import pytest
 
-from attach import PROVENANCE, SBOM
 from tests.ci.conftest import Registry
-from tests.ci.pipelines import HERE, MAIN, REQUEST, TAG, Event, Machine, Pipeline, commit, run_github, run_gitlab
+from tests.ci.pipelines import (
+    HERE,
+    MAIN,
+    REQUEST,
+    SCHEDULE,
+    TAG,
+    Event,
+    Machine,
+    Pipeline,
+    commit,
+    run_github,
+    run_gitlab,
+)
 from tests.helpers.engine import Engine
 from tests.helpers.machine import interpreters, lab, unavailable
 from tests.helpers.osv import Osv, osv
@@ -48,8 +59,18 @@ class Repository:
         """Run the pipeline for `event`; if jobs are named, only these (on GitHub with those that they need)."""
         machine = Machine(self.machine.folder, {**self.machine.env, **env})
         if self.project.answers["ci"] == "github":
-            return run_github(machine, self.project.path, event, *(f"--job={name}" for name in only))
+            workflow = ("--workflows", ".github/workflows/ci.yml")
+            return run_github(machine, self.project.path, event, *workflow, *(f"--job={name}" for name in only))
         pipeline = run_gitlab(machine, self.project.path, event, self.image, *only)
+        assert pipeline
+        return pipeline
+
+    def audit(self) -> Pipeline:
+        """Run what is scheduled for the lock."""
+        if self.project.answers["ci"] == "github":
+            workflow = ("--workflows", ".github/workflows/audit.yml")
+            return run_github(self.machine, self.project.path, SCHEDULE, *workflow)
+        pipeline = run_gitlab(self.machine, self.project.path, SCHEDULE, self.image, "audit")
         assert pipeline
         return pipeline
 
@@ -128,7 +149,8 @@ def repository(
             workflow.write_text(text.replace("ghcr.io", registry.address), encoding="utf-8")
         own = folder / f"{ci}-{len(made)}"
         own.mkdir()
-        made.append(Repository(project, Machine(own, surroundings), registry, f"team/service-{uuid.uuid4().hex[:12]}"))
+        env = {**surroundings, "PIPELINE_CALLS": str(own / "calls")}
+        made.append(Repository(project, Machine(own, env), registry, f"team/service-{uuid.uuid4().hex[:12]}"))
         made[-1].commit()
         return made[-1]
 
@@ -160,7 +182,7 @@ def test_to_the_end(
     here = repository(ci)
     done = here.run(event, **({} if ci == "github" else {"POINTS": "size:", "UNCHECKED": "1"}))
     assert done.status == 0, done.log
-    assert {path.name for path in done.artifacts.iterdir()} == {"contract.xml", "sbom.cdx.json"}
+    assert {path.name for path in done.artifacts.iterdir()} >= {"contract.xml", "sbom.cdx.json"}
     (digest,) = set(here.pushed().values())
     assert here.pushed() == dict.fromkeys([here.head, *tags], digest)
     assert f"{here.image}@{digest} is pushed as {here.head}, {', '.join(tags)}" in done.log
@@ -169,13 +191,17 @@ def test_to_the_end(
     assert labels["org.opencontainers.image.revision"] == here.head
     assert labels["org.opencontainers.image.source"].startswith(f"https://{ci}.com/team/service")
     assert here.registry.digests(f"{here.name}/build-cache").keys() == {"latest"}
-    # What is attached to that digest: the bill of materials among the artifacts, and where the image comes from.
-    attached = here.registry.attached(here.name, digest)
-    assert attached.keys() == {SBOM, PROVENANCE}
-    assert attached[SBOM] == json.loads((done.artifacts / "sbom.cdx.json").read_text())
-    assert attached[PROVENANCE]["subject"] == [{"name": here.image, "digest": {"sha256": digest.split(":")[1]}}]
-    sources = attached[PROVENANCE]["predicate"]["buildDefinition"]["resolvedDependencies"]
-    assert sources[0]["digest"] == {"gitCommit": here.head}
+    # What is signed: the provenance of that digest, and the SBOM. Elsewhere, the digest is among the artifacts.
+    if ci == "github":
+        signed = (here.machine.folder / "calls").read_text().splitlines()
+        assert [line.split()[:3] for line in signed] == [
+            ["attest", f"{here.image}@{digest}", "provenance"],
+            ["attest", f"{here.image}@{digest}", "sbom.cdx.json"],
+        ]
+    else:
+        assert (done.artifacts / ".image-pushed").read_text() == f"{here.image}@{digest}\n"
+    sbom = json.loads((done.artifacts / "sbom.cdx.json").read_text())
+    assert sbom["metadata"]["component"]["name"] == here.project.answers["project_slug"]
 
     mirror.requests.clear()
     again = here.run(MAIN, "check")
@@ -205,12 +231,15 @@ def test_what_breaks_its_contract_or_budget_is_not_pushed(repository: Callable[[
     assert not here.pushed()
 
 
-def test_what_is_vulnerable_is_not_pushed(repository: Callable[[str], Repository], service: Osv) -> None:
-    here = repository("gitlab")
-    version = here.project.read("poetry.lock").partition('name = "pydantic"\nversion = "')[2].partition('"')[0]
-    service.add("GHSA-1", "PyPI", "pydantic", version)
-    done = here.run(MAIN, "build-image", POINTS="size:")
-    service.records.pop("GHSA-1")
-    assert done.status != 0
-    assert f"FOUND      GHSA-1  pydantic {version}" in done.log
-    assert not here.pushed()
+def test_the_lock_is_looked_up(repository: Callable[[str], Repository], service: Osv) -> None:
+    """By the jobs of both, with the project's own environment."""
+    for ci in ("github", "gitlab"):
+        here = repository(ci)
+        service.records = service.records[:1]
+        assert here.audit().status == 0
+        version = here.project.read("poetry.lock").partition('name = "pydantic"\nversion = "')[2].partition('"')[0]
+        service.add("GHSA-1", "pydantic", version)
+        done = here.audit()
+        assert done.status != 0
+        assert f"FOUND     pydantic {version}  GHSA-1" in done.log
+    service.records = service.records[:1]

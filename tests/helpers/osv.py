@@ -1,4 +1,4 @@
-"""An OSV service for tests: it knows what the documented API says, pages its answers, and lies on command."""
+"""An OSV service for tests: it answers /v1/query as the documented API says, and lies on command."""
 
 import contextlib
 import json
@@ -16,68 +16,52 @@ Record = dict[str, Any]
 
 @dataclass
 class Osv:
-    """A service: its records, what it was asked, and how it lies: a function of the path and the true answer."""
+    """A service: its records, what it was asked, and how it lies: a function of the query and the true answer."""
 
     url: str = ""
-    records: dict[str, Record] = field(default_factory=dict)
-    page: int = 100
-    asked: list[Record] = field(default_factory=list)
-    lie: Callable[[str, Answer], Answer] = lambda _, answer: answer
+    records: list[Record] = field(default_factory=list)
+    asked: set[tuple[str, str]] = field(default_factory=set)
+    lie: Callable[[Record, Answer], Answer] = lambda _, answer: answer
 
-    def add(self, name: str, ecosystem: str, package: str, *versions: str, fixed: str = "", **more: Any) -> None:
-        """Add a record of a vulnerability of some versions of a package; `more` are other fields of the record."""
+    def add(self, name: str, package: str, version: str, *, fixed: str = "", **more: Any) -> None:
+        """Add a record of a vulnerability in a version of a package; `more` are other fields of the record."""
         events = [{"introduced": "0"}, *([{"fixed": fixed}] if fixed else [])]
         part = {
-            "package": {"ecosystem": ecosystem, "name": package},
-            "versions": list(versions),
+            "package": {"ecosystem": "PyPI", "name": package},
+            "versions": [version],
             "ranges": [{"type": "ECOSYSTEM", "events": events}],
         }
-        self.records[name] = {"id": name, "summary": f"{package} is bad", "affected": [part], **more}
+        self.records.append({"id": name, "summary": f"{package} is bad", "affected": [part], **more})
 
-    def answer(self, path: str, body: Record) -> Answer:
+    def answer(self, query: Record) -> Answer:
         """Return the true answer."""
-        if path == "/v1/querybatch":
-            self.asked += body["queries"]
-            return 200, json.dumps({"results": [self.result(query) for query in body["queries"]]}).encode()
-        record = self.records.get(path.removeprefix("/v1/vulns/"))
-        return (200, json.dumps(record).encode()) if record else (404, b'{"code": 5, "message": "Bug not found."}')
-
-    def result(self, query: Record) -> Record:
-        """Return what is known of the package in a query, from its page on."""
-        package, version = query["package"], query["version"]
-        ids = [
-            name
-            for name, record in self.records.items()
+        about = query["package"]
+        self.asked.add((about["name"], query["version"]))
+        found = [
+            record
+            for record in self.records
             for part in record["affected"]
-            if part["package"] == package and version in part["versions"]
+            if part["package"] == about and query["version"] in part["versions"]
         ]
-        start = int(query.get("page_token", 0))
-        end = start + self.page
-        found: Record = {"vulns": [{"id": name, "modified": "2026-01-01T00:00:00Z"} for name in ids[start:end]]}
-        return (found if ids[start:end] else {}) | ({"next_page_token": str(end)} if ids[end:] else {})
+        return 200, json.dumps({"vulns": found} if found else {}).encode()
 
 
 @contextlib.contextmanager
 def osv() -> Iterator[Osv]:
-    """Run a service that knows the old vulnerabilities without which `make audit` trusts no service."""
+    """Run a service that knows the old vulnerability without which `make audit` trusts no service."""
     service = Osv()
-    for kind, (package, version) in KNOWN_BAD.items():
-        for ecosystem in [f"Debian:{number}" for number in range(12, 16)] if kind == "Debian" else [kind]:
-            service.add(f"OLD-{ecosystem}", ecosystem, package, version)
+    service.add("OLD", *KNOWN_BAD)
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "{}")
-            status, content = service.lie(self.path, service.answer(self.path, body))
+        def do_POST(self) -> None:
+            query = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+            status, content = service.lie(query, service.answer(query)) if self.path == "/v1/query" else (404, b"")
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             with contextlib.suppress(OSError):
                 self.wfile.write(content)
-
-        def do_POST(self) -> None:
-            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             pass

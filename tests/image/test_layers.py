@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-import reproduce
 from image.packages import HEAVY_LAYERS, LIGHT_LAYERS
+from scripts import reproduce
 from tests.helpers.engine import Build, Engine
 from tests.helpers.project import Bake, Project, Run, add_dependency, baked, relock, run
 from tests.lab.engine import LAB, digests, layers

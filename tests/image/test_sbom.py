@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
 from tests.helpers.engine import PYTHON, Build, Engine
-from tests.helpers.machine import index_environment
 from tests.helpers.project import Project, Run, run
 
 CRATE = "pkg:cargo/"
 
 
 def sbom(project: Project, image: str) -> Run:
-    """Write the bill of `image` into the project's folder."""
-    return project.make("sbom", env={"IMAGE": image, **index_environment()})
+    """Write the bill of `image` into the project's folder; it must fit CycloneDX's schema."""
+    done = project.make("sbom", env={"IMAGE": image})
+    error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(project.read("sbom.cdx.json"))
+    assert error is None, str(error).splitlines()[0]
+    return done
 
 
 def components(project: Project) -> list[dict[str, Any]]:
@@ -79,18 +84,23 @@ def test_another_tool_finds_the_same(build: Build, tmp_path: Path) -> None:
     ours = purls(components(project)) | {f"pkg:pypi/{project.answers['project_slug']}@0.1.0"}
     assert theirs <= ours
     assert {purl for purl in ours - theirs if not purl.startswith((CRATE, "pkg:generic/python@"))} == set()
+    # And it reads our bill, crates included.
+    run("syft", "convert", project.path / "sbom.cdx.json", "--output", f"cyclonedx-json={file}", env=env)
+    assert purls(json.loads(file.read_text())["components"]) == ours
 
 
 def test_bills_of_wheels_are_read_with_care(build: Build, engine: Engine, tmp_path: Path) -> None:
     project, image = build()
     inner: dict[str, object] = {"type": "library", "name": "zlib", "version": "1.3", "purl": "pkg:generic/zlib@1.3"}
-    strange = {**inner, "unknown": True}
+    strange = {**inner, "unknown": True, "type": "no such type", "licenses": ["MIT", {"license": {"id": "MIT"}}]}
     outer = {"type": "library", "name": "no-purl", "components": [strange]}
     bills: dict[str, object] = {
         "folder/nested.cdx.json": {"bomFormat": "CycloneDX", "components": [outer, strange]},
         "other.spdx.json": {"spdxVersion": "SPDX-2.3"},
         "list.json": ["CycloneDX"],
-        "wrong.cdx.json": {"bomFormat": "CycloneDX", "components": [{**inner, "type": "no such type"}]},
+        "wrong.cdx.json": {"bomFormat": "CycloneDX", "components": [{**inner, "version": 1.3}]},
+        "unnamed.cdx.json": {"bomFormat": "CycloneDX", "components": [{"purl": inner["purl"]}]},
+        "licence.cdx.json": {"bomFormat": "CycloneDX", "components": [{**inner, "licenses": [{"expression": 1}]}]},
         "odd.cdx.json": {"bomFormat": "CycloneDX", "components": ["zlib"]},
     }
     (tmp_path / "sboms/folder").mkdir(parents=True)

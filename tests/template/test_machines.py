@@ -35,7 +35,7 @@ def test_missing_python_is_told_in_one_line_and_locking_needs_none(bake: Bake) -
     assert done.returncode != 0
     (line, of_make) = [line for line in done.stderr.splitlines() if "plain http" not in line]
     assert line.startswith(f"Python {missing[0]} is neither here nor can uv fetch it (why: ")
-    assert line.endswith("make check CONTAINER=1")
+    assert line.endswith("UV_PYTHON_INSTALL_MIRROR")
     assert of_make.startswith("make: ***")
 
     shipped = project.read("poetry.lock")
@@ -53,6 +53,19 @@ def test_environments_of_a_python_that_is_gone_are_made_again(installed: Install
     project.make("install", env=env)
     assert all(link.exists() for link in links)
     assert project.make("install", env=env).stdout.strip() == "make: Nothing to be done for 'install'."
+
+
+@pytest.mark.quick
+def test_a_manager_of_pythons_need_not_have_that_of_the_project(bake: Bake, tmp_path: Path) -> None:
+    """Its `python3` refuses to run where a file names a Python that it has not, as pyenv's does."""
+    (tmp_path / "python3").write_text(f'#!/bin/sh\n[ ! -e .python-version ] || exit 127\nexec {sys.executable} "$@"\n')
+    (tmp_path / "python3").chmod(0o755)
+    makefile = ["make", "help", "--no-print-directory"]
+    env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "PYTHON")}
+    env["PATH"] = f"{tmp_path}:{env['PATH']}"
+    done = subprocess.run(makefile, cwd=bake().path, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "  make check " in done.stdout
 
 
 @pytest.mark.quick

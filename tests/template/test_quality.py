@@ -13,7 +13,7 @@ import pytest
 from tests.helpers.combinations import CHOICES, ROOT
 from tests.helpers.engine import Engine
 from tests.helpers.machine import index_environment, interpreters
-from tests.helpers.project import Installed, Project, Run, baked, run, share_tools
+from tests.helpers.project import Installed, Run, baked, run
 
 RUNTIME_TESTS = (
     *("-m", "pytest", "-c", "tests/runtime/rendered.ini", "--confcutdir=tests/runtime", "--rootdir=tests/runtime"),
@@ -50,35 +50,25 @@ def test_project_passes_its_own_checks(installed: Installed, version: str, servi
     )
 
 
-@pytest.fixture(scope="session")
-def tools_in_images() -> dict[str, Project]:
-    """The first project of each base image, for share_tools."""
-    return {}
-
-
 @every_service_type
 @pytest.mark.parametrize("version", sorted(set(CHOICES["python_version"]) - interpreters().keys()))
 def test_project_passes_its_own_checks_in_its_base_image(
-    cookies_session: Any, engine: Engine, tools_in_images: dict[str, Project], version: str, service: str
+    cookies_session: Any, engine: Engine, version: str, service: str
 ) -> None:
-    """On a machine without that Python: `make check CONTAINER=1`."""
+    """With a Python that this machine has not: each command of `make` runs in a container."""
     engine.need(version)
     project = baked(cookies_session, {"python_version": version, "service_type": service})
-    first = tools_in_images.setdefault(version, project)
-    share_tools(project, first, ".container/tools")
-    env = index_environment() | {
-        "CONTAINER": "1",
-        "DEBIAN_SUITE": engine.suites[version],
-        "RUN_FLAGS": f"--volume {first.path}:{first.path}",
-    }
-    project.make("install", env=env)
+    base = f"python:{version}-slim-{engine.suites[version]}"
+    env = index_environment() | {"CONTAINER": base}
+    shell = (f"SHELL={ROOT / 'tests/helpers/container.sh'}", "PYTHON=python3")
+    project.make("install", *shell, env=env)
     folders = {project.path: "rw", ROOT: "ro"}
     check_both(
-        lambda: project.make("check", env=env),
+        lambda: project.make("check", *shell, env=env),
         lambda: engine.docker(
             *("run", "--rm", "--network", "host", "--workdir", ROOT, "--env", f"COVERAGE_FILE={project.path}/runtime"),
             *(f"--volume={folder}:{folder}:{mode}" for folder, mode in folders.items()),
-            *(f"python:{version}-slim-{engine.suites[version]}", project.path / ".container/.venv/bin/python"),
+            *(base, project.path / ".venv/bin/python"),
             *RUNTIME_TESTS,
         ),
     )

@@ -1,261 +1,119 @@
 """Show what a build of this project would use, how fast it answers, and what to change: `make doctor`.
 
-It reads the settings as the build does (tools/build/mirror.py), including those in the environment: PYPI_MIRROR,
-DEBIAN_MIRROR, MIRROR_FALLBACK, REGISTRY, DEBIAN_SUITE, and DOCKER for the engine's program. It needs only Python, so it
-works before `make install`. Each time is that of one request.
-
-Exit status: 0 if an image build can work, 1 if it can't.
+It reads the settings as the build does (tools/image/mirror.py), those in the environment too: PYPI_MIRROR, REGISTRY and
+so on. It needs only Python, so it works before `make install`. Exit status: 0 if an image build can work, else 1.
 """
 
-from __future__ import annotations
-
-import hashlib
-import json
+import base64
 import os
-import platform
 import re
 import subprocess
 import sys
+import tempfile
 import time
+import urllib.request
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urljoin
+from urllib.parse import urlsplit
 
-from build import mirror
+from engine import DOCKER, PODMAN
+from image import mirror
 
-ROOT = Path(__file__).resolve().parent.parent
-# The package to test an index with, since every build downloads it.
-SAMPLE = "poetry"
-WHEEL_SECONDS = 30
+problems: list[str] = []
 
 
-class Timing(NamedTuple):
-    """How one source answered."""
-
-    source: str
-    page: float = 0  # seconds
-    file: float = 0  # seconds; 0 if no file was requested
-    why: str = ""  # why it failed, if it did
+def row(name: str, *columns: str) -> None:
+    """Print a row of the table."""
+    print(f"  {name:<12} {'  '.join(columns)}".rstrip())
 
 
-class Report:
-    """The report: prints the table row by row, and keeps the problems for the end."""
-
-    def __init__(self) -> None:
-        """Start without problems."""
-        self.fatal = False
-        self.problems: list[str] = []
-
-    def row(self, name: str, *columns: str) -> None:
-        """Print a row of the table."""
-        print(f"  {name:<12} {'  '.join(columns)}".rstrip())
-
-    def problem(self, text: str, *, fatal: bool) -> None:
-        """Note a problem and what to do about it; a `fatal` one stops a build."""
-        self.problems.append(f"{'PROBLEM' if fatal else 'note'}: {text}")
-        self.fatal |= fatal
+def problem(text: str, *, fatal: bool = True) -> None:
+    """Keep a problem, and what to do about it, for the end; a `fatal` one stops a build."""
+    problems.append(f"{'PROBLEM' if fatal else 'note'}: {text}")
 
 
-def printed(*command: str) -> str:
-    """Return the output of `command`, stripped; nothing if it fails or does not exist."""
+def printed(*command: str, **env: str) -> str:
+    """Return what `command` prints, or "done" if that is nothing; "" if it fails or does not exist."""
     try:
-        done = subprocess.run(  # noqa: S603 - commands of this file
-            command,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        said = subprocess.check_output(command, stderr=subprocess.DEVNULL, text=True, timeout=20, env=os.environ | env)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+    return said.strip() or "done"
 
 
 def argument(name: str) -> str:
     """Return a build argument from the environment, or else its default in the Dockerfile."""
-    found = re.search(rf"^ARG {name}=(\S+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
-    return os.environ.get(name) or (found[1] if found else "")
+    text = Path("Dockerfile").read_text(encoding="utf-8")
+    return os.environ.get(name) or str(re.findall(rf"^ARG {name}=(\S+)$", text, re.MULTILINE)[0])
 
 
-def base_image() -> str:
-    """Return the name of the base image."""
-    return f"{argument('REGISTRY')}/python:{argument('PYTHON_VERSION')}-slim-{argument('DEBIAN_SUITE')}"
-
-
-def tools(report: Report) -> None:
-    """Show the installed tools and their versions."""
-    report.row("Python", platform.python_version(), sys.executable)
-    for name in ("uv", "poetry"):
-        pinned = re.search(
-            rf"^{name}==([^\s;]+)", (ROOT / "tools/pins" / f"{name}.txt").read_text("utf-8"), re.MULTILINE
-        )
-        wanted = pinned[1] if pinned else "?"
-        found = re.search(r"\d+\.\d[\w.]*", printed(str(ROOT / ".tools/bin" / name), "--version"))
-        current = bool(found and found[0] == wanted)
-        state = "as in the build" if current else f"the build uses {wanted}: run 'make install'"
-        report.row(name, found[0] if found else "not installed", state)
-
-
-def engine(report: Report, docker: str) -> None:
-    """Show whether the engine's program `docker` (or podman) answers, and whether there is a base image."""
-    podman = Path(docker).name == "podman"
-    name, needed = ("podman", (5, 4)) if podman else ("docker", (23, 0))
-    told = json.loads(printed(docker, "version", "--format", "{{json .}}") or "{}")
-    version = str((told.get("Client" if podman else "Server") or {}).get("Version", ""))
-    report.row(name, version or "does not answer")
-    if not version:
-        report.problem(
-            f"'{docker}' does not answer, so no image can be built: install it, start it, or name another"
-            " (make doctor DOCKER=podman)",
-            fatal=True,
-        )
-        return
-    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < needed:
-        report.problem(f"{name} {version} is too old: {needed[0]}.{needed[1]} or newer is needed", fatal=True)
-    name = base_image()
-    if printed(docker, "image", "inspect", name):
-        state = "is here"
-    elif printed(docker, "manifest", "inspect", name):
-        state = "is in the registry"
-    else:
-        state = "NOT FOUND"
-        report.problem(
-            f"{name} is neither here nor in its registry: log in to the registry, or name one that has it:"
-            " REGISTRY= (and the release: DEBIAN_SUITE=)",
-            fatal=True,
-        )
-    report.row("base image", name, state)
-
-
-def lock(report: Report) -> None:
-    """Show whether poetry.lock exists and fits pyproject.toml."""
-    poetry = ROOT / ".tools/bin/poetry"
-    fits = False
-    if not (ROOT / "poetry.lock").is_file():
-        state = "MISSING"
-    elif not poetry.exists():
-        state, fits = "not checked before 'make install'", True
-    elif printed(str(poetry), "check", "--lock"):
-        state, fits = "fits pyproject.toml", True
-    else:
-        state = "DOES NOT FIT pyproject.toml"
-    report.row("poetry.lock", state)
-    if not fits:
-        report.problem("the build stops at poetry.lock: run 'make lock' and commit the file", fatal=True)
-
-
-def file_url(page: str, body: bytes, prefix: str) -> str:
-    """Return the address of the first wheel on an index page whose name starts with `prefix`; nothing if none does."""
-    for link in mirror.links(body):
-        name = mirror.file_name(link)
-        if name.startswith(prefix) and name.endswith(".whl"):
-            return urljoin(page, link)
-    return ""
-
-
-def time_index(url: str, env: dict[str, str]) -> Timing:
-    """Time a page and a wheel of the package index `url`; the wheel must have the hash that is pinned."""
-    pins = (ROOT / "tools/pins/poetry.txt").read_text(encoding="utf-8")
-    pinned = re.search(rf"^{SAMPLE}==([^\s;]+)((?:.*\\\n)*.*)", pins, re.MULTILINE)
-    version, hashes = (pinned[1], pinned[2]) if pinned else ("?", "")
-    page = f"{url.rstrip('/')}/{SAMPLE}/"
+def probe(url: str, wanted: str) -> str:
+    """Print how fast `url` answers; return why it is no good: no answer, or one without the text `wanted`."""
+    request = urllib.request.Request(url)  # noqa: S310 - mirror.py has looked at the scheme
+    if login := mirror.credentials(urlsplit(url).hostname or "", os.environ):
+        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(':'.join(login).encode()).decode()}")
+    began = time.monotonic()
     try:
-        begin = time.monotonic()
-        mirror.check_index(url, SAMPLE, env)
-        body = mirror.fetch(page, env, seconds=WHEEL_SECONDS)
-        paged = time.monotonic()
-        file = file_url(page, body, f"{SAMPLE}-{version}-")
-        if not file:
-            return Timing(url, paged - begin, 0, f"it is stale: it has no {SAMPLE} {version}")
-        wheel = mirror.fetch(file, env, seconds=WHEEL_SECONDS)
-    except mirror.SourceError as error:
-        return Timing(url, why=str(error))
-    if hashlib.sha256(wheel).hexdigest() not in hashes:
-        return Timing(url, why=f"WRONG HASH: {file} is not the file that tools/pins/poetry.txt pins")
-    return Timing(url, paged - begin, time.monotonic() - paged)
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - as above
+            content = answer.read().decode(errors="replace")
+        why = "" if wanted in content else f"{url} does not name {wanted}: the source is stale, or this is a login page"
+    except (OSError, ValueError) as error:
+        why = f"{url}: {error}"
+    row("", f"FAILS: {why}" if why else f"{time.monotonic() - began:6.2f} s  {url}")
+    return why
 
 
-def time_archive(url: str, env: dict[str, str]) -> Timing:
-    """Time the signed list of the Debian archive `url`."""
-    begin = time.monotonic()
-    try:
-        mirror.check_archive(url, argument("DEBIAN_SUITE"), env)
-    except mirror.SourceError as error:
-        return Timing(url, why=str(error))
-    return Timing(url, time.monotonic() - begin)
-
-
-def compare(report: Report, what: str, switch: str, timings: list[Timing], *, needed: bool) -> None:
-    """Show how the sources answered, the mirror first, and note what to change."""
-    for timing in timings:
-        file = f"wheel {timing.file:6.2f} s" if timing.file else ""
-        report.row("", f"page {timing.page:6.2f} s" if not timing.why else "FAILS", file, timing.source)
-        if "WRONG HASH" in timing.why:
-            report.problem(f"{timing.why}. Do not build before you know who changed it", fatal=True)
-    good = [timing for timing in timings if not timing.why]
-    reasons = "; ".join(timing.why for timing in timings if timing.why)
-    if not good:
-        report.problem(
-            f"{what}: nothing that may be asked answers as it should ({reasons}). Correct the address"
-            f" ({switch}=), have the source put right, or let upstream be asked (MIRROR_FALLBACK=1)",
-            fatal=needed,
-        )
-    elif reasons:
-        report.problem(f"{what}: {reasons}. Builds use what is left; to leave it out: {switch}=", fatal=False)
-    elif len(good) > 1 and good[0].page + good[0].file > good[1].page + good[1].file:
-        report.problem(f"{what}: upstream is faster from here than the mirror; to leave it out: {switch}=", fatal=False)
-
-
-def sources(report: Report, docker: str) -> None:
-    """Show which package index and which Debian archive a build would use, why, and how they answer."""
-    env = dict(os.environ)
-    pypi, debian, fallback = mirror.pypi(env), mirror.debian(env), mirror.fallback(env)
+def source(name: str, setting: mirror.Setting, upstream: str, page: tuple[str, str], *, needed: bool) -> None:
+    """Show which addresses a build would ask for packages, why, and how they answer."""
+    fallback = mirror.fallback(os.environ)
     then = "upstream when it fails" if fallback else "and nothing else: MIRROR_FALLBACK=0"
-    for name, setting in {"PyPI": pypi, "Debian": debian}.items():
-        report.row(name, f"{setting.url} (from {setting.origin}), {then}" if setting.url else "upstream")
-        timings, needed, switch = [], True, "PYPI_MIRROR"
-        if name == "PyPI":
-            upstream, time_source = mirror.upstream_index(), time_index
-        else:
-            upstream, time_source, switch = archive_of_base(docker), time_archive, "DEBIAN_MIRROR"
-            lists = [ROOT / "docker" / f"apt-{stage}.txt" for stage in ("build", "runtime")]
-            needed = any(mirror.packages(path) for path in lists)
-            if not needed:
-                report.row("", "no package is asked for: docker/apt-build.txt and docker/apt-runtime.txt are empty")
-        if setting.url:
-            timings.append(time_source(setting.url, env))
-        if upstream and (fallback or not setting.url):
-            timings.append(time_source(upstream, env))
-        if timings:
-            compare(report, name, switch, timings, needed=needed)
-        else:
-            report.row("", "not timed: the address is in the base image, which is not here")
-
-
-def archive_of_base(docker: str) -> str:
-    """Return the Debian archive that the base image names; nothing if the image is not on this machine."""
-    if not printed(docker, "image", "inspect", base_image()):
-        return ""
-    listed = printed(
-        docker, "run", "--rm", "--network", "none", base_image(), "sh", "-c", "cat /etc/apt/sources.list.d/*"
-    )
-    found = re.search(r"^URIs: *(\S+)", listed, re.MULTILINE)
-    return found[1] if found else ""
+    row(name, f"{setting.url} (from {setting.origin}), {then}" if setting.url else "upstream")
+    urls = [url for url in (setting.url, upstream if fallback or not setting.url else "") if url]
+    reasons = [why for url in urls if (why := probe(f"{url.rstrip('/')}/{page[0]}", page[1]))]
+    if not urls:
+        row("", "not asked: nothing on this machine says where upstream is")
+    elif len(reasons) == len(urls):
+        advice = f"Correct the address ({name.upper()}_MIRROR=), have the source put right, or let upstream be asked"
+        problem(f"{name}: {'; '.join(reasons)}. {advice} (MIRROR_FALLBACK=1)", fatal=needed)
+    elif reasons:
+        problem(f"{name}: {reasons[0]}. Builds use what is left; to leave it out: {name.upper()}_MIRROR=", fatal=False)
 
 
 def main() -> int:
     """Print the report; return the exit status."""
-    report, docker = Report(), os.environ.get("DOCKER") or "docker"
-    tools(report)
-    engine(report, docker)
-    lock(report)
+    base = f"{argument('REGISTRY')}/python:{argument('PYTHON_VERSION')}-slim-{argument('DEBIAN_SUITE')}"
+    version = printed(DOCKER, "info", "--format", "{{.Version.Version}}" if PODMAN else "{{.ServerVersion}}")
+    row("engine", DOCKER, version or "does not answer")
+    is_here = printed(DOCKER, "image", "inspect", base)
+    if not version:
+        problem(f"'{DOCKER}' does not answer: install it, start it, or name another (make doctor DOCKER=podman)")
+    elif not is_here and not printed(DOCKER, "manifest", "inspect", base):
+        problem(
+            f"{base} is neither here nor in its registry: log in, or name one that has it: REGISTRY=, DEBIAN_SUITE="
+        )
+    row("base image", base, "is here" if is_here else "")
+
+    with tempfile.TemporaryDirectory() as folder:
+        reader = Path(".tools/bin/python")
+        fits = printed(str(reader), "-m", "image.lock", folder, PYTHONPATH="tools") if reader.exists() else "?"
+    row("poetry.lock", "fits pyproject.toml" if fits == "done" else "not read before `make install`" if fits else "NO")
+    if not fits or not Path("poetry.lock").exists():
+        problem("poetry.lock is missing, or does not fit pyproject.toml: run 'make lock' and commit the file")
+
     try:
-        sources(report, docker)
+        pin = re.findall(r"^uv==([^\s;]+)", Path("tools/pins/uv.txt").read_text(encoding="utf-8"), re.MULTILINE)[0]
+        known = re.findall(r"https://\S+/simple", printed(sys.executable, "-m", "pip", "download", "--help"))
+        source("PyPI", mirror.pypi(os.environ), "".join(known[:1]), ("uv/", f"uv-{pin}-"), needed=True)
+        listed = printed(DOCKER, "run", "--rm", base, "sh", "-c", "cat /etc/apt/sources.list.d/*") if is_here else ""
+        known = re.findall(r"^URIs: *(\S+)", listed, re.MULTILINE)
+        suite = argument("DEBIAN_SUITE")
+        lists = [Path(f"docker/apt-{stage}.txt").read_text(encoding="utf-8") for stage in ("build", "runtime")]
+        needed = bool(re.search(r"^\s*[^#\s]", "".join(lists), re.MULTILINE))
+        page = (f"dists/{suite}/InRelease", f"Codename: {suite}")
+        source("Debian", mirror.debian(os.environ), "".join(known[:1]), page, needed=needed)
     except mirror.SettingError as error:
-        report.problem(str(error), fatal=True)
-    print("", *(report.problems or ["no problem found"]), sep="\n")
-    return int(report.fatal)
+        problem(str(error))
+    print("", *(problems or ["no problem found"]), sep="\n")
+    return int(any(text.startswith("PROBLEM") for text in problems))
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ class Judge:
             print(f"{word}{point:50} {seen}", *(f"{'':11}{line}" for line in more), sep="\n")
         count = Counter(status for status, *_ in rows.values())
         others = [f", {count[status]} {status.lower()}" for status in ("EXCEPTED", "not judged") if count[status]]
-        print(f"{image}: {count['held']} of {len(self.points)} points hold{''.join(others)}")
+        print(f"{os.environ.get('IMAGE', image)}: {count['held']} of {len(self.points)} points hold{''.join(others)}")
         return count
 
 
