@@ -31,6 +31,8 @@ TOOLS = {
     # What packages without a wheel are built with, most often.
     "build-backends": ["flit-core", "hatchling", "pdm-backend", "poetry-core", "setuptools", "setuptools-scm", "wheel"],
 }
+# What Poetry's code needs to read a lock file: of the pins for Poetry.
+LOCK_READER = ("packaging", "poetry", "poetry-core", "tomlkit")
 POETRY = [sys.executable, "-P", str(PROJECT / "tools/poetry_anywhere.py")]
 
 
@@ -109,6 +111,12 @@ def lock_tools(requirements: list[str], path: Path) -> None:
     write(path, HEADER + compiled(requirements, *options))
 
 
+def lock_reader(poetry: Path, path: Path) -> None:
+    """Write the entries of LOCK_READER in the pins `poetry` to `path`."""
+    entries = dict(re.findall(r"^([\w.-]+)(==.*(?:\n .*)*\n)", poetry.read_text(encoding="utf-8"), re.MULTILINE))
+    write(path, HEADER + "".join(name + entries[name] for name in LOCK_READER))
+
+
 def lock_repository() -> None:
     """Lock this repository's own tools; export them for pip: what `make new` and the updater need, and everything."""
     run(*POETRY, "lock", "--regenerate")
@@ -121,6 +129,7 @@ def main() -> None:
     lock_repository()
     for name, requirements in TOOLS.items():
         lock_tools(requirements, PROJECT / "tools/pins" / f"{name}.txt")
+    lock_reader(PROJECT / "tools/pins/poetry.txt", PROJECT / "tools/pins/lock-reader.txt")
     lock_tools(["devpi-server"], ROOT / "tests/lab/devpi.txt")
     for version, service in combinations():
         lock_project(version, service)

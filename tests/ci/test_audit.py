@@ -68,8 +68,8 @@ def test_what_is_found(service: Osv, look: Look) -> None:
     done = look()
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
-        "FOUND     some-package 1.0  CVE-2026-1 GHSA-1  fixed in 1.1: .tools/bin/poetry update --lock some-package",
-        "FOUND     some-package 2.0  GHSA-2  fixed in no version: .tools/bin/poetry update --lock some-package",
+        "FOUND     some-package 1.0  CVE-2026-1 GHSA-1  fixed in 1.1: make lock UPGRADE=some-package",
+        "FOUND     some-package 2.0  GHSA-2  fixed in no version: make lock UPGRADE=some-package",
         "3 packages, 2 vulnerabilities",
     ]
 

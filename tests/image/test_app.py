@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import reproduce
+from scripts import reproduce
 from scripts.locks import POETRY
 from tests.helpers.engine import Engine, fails, python
 from tests.helpers.machine import index_environment

@@ -1,9 +1,7 @@
 """The locks of this repository's own tools, and the pins of a project's."""
 
 import re
-import sys
 import tomllib
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,7 @@ import pytest
 from scripts.locks import POETRY
 from tests.helpers.combinations import CHOICES, ROOT
 from tests.helpers.machine import index_environment
-from tests.helpers.project import Bake, run
+from tests.helpers.project import Bake, lock_script, run
 
 
 @pytest.mark.quick
@@ -37,7 +35,8 @@ def test_every_pin_has_a_wheel_elsewhere(python: str, platform: str, tmp_path: P
 def test_what_the_contract_runs_on_is_complete_for_every_python(bake: Bake, python: str, tmp_path: Path) -> None:
     """Who builds the image need not have the service's Python, for which the lock was made."""
     project = bake()
-    locked = run(sys.executable, project.path / "tools/locked.py", "contract", cwd=project.path).stdout
+    assert lock_script(project, "--group=contract").returncode == 0
+    locked = project.read("lists/requirements.txt")
     pins = dict(re.findall(r"^([\w-]+)==(\S+)", locked, re.MULTILINE))
     (tmp_path / "pins.txt").write_text("".join(f"{name}=={version}\n" for name, version in pins.items()))
     group = tomllib.loads(project.read("pyproject.toml"))["dependency-groups"]["contract"]
@@ -56,28 +55,4 @@ def test_what_the_contract_runs_on_is_complete_for_every_python(bake: Bake, pyth
     env = {"UV_DEFAULT_INDEX": index} if index else {}
     needed = run(*command, "--python-version", python, tmp_path / "wanted.txt", env=env).stdout
     assert dict(re.findall(r"^([\w-]+)==(\S+)", needed, re.MULTILINE)).items() <= pins.items()
-    assert all("--hash=sha256:" in line for line in locked.splitlines())
-
-
-@pytest.mark.quick
-def test_a_group_is_listed_with_its_markers(tmp_path: Path) -> None:
-    (tmp_path / "poetry.lock").write_text("""
-[[package]]
-name = "one"
-version = "1.0"
-groups = ["main", "contract"]
-markers = {main = "sys_platform == 'win32'", contract = "python_version < '3.12' or extra == 'x'"}
-files = [{file = "a", hash = "sha256:1"}, {file = "b", hash = "sha256:2"}]
-[[package]]
-name = "two"
-version = "2.0"
-groups = ["main"]
-files = []
-""")
-    locked = ROOT / "{{cookiecutter.project_slug}}/tools/locked.py"
-    done = run(sys.executable, locked, "contract", cwd=tmp_path)
-    marker = "(python_version < '3.12' or extra == 'x')"
-    assert done.stdout == f"one==1.0 ; {marker} --hash=sha256:1 --hash=sha256:2\n"
-    done = run(sys.executable, locked, "nobody", cwd=tmp_path, check=False)
-    assert done.returncode == 2
-    assert "no package for the group 'nobody'" in done.stderr
+    assert all("--hash=sha256:" in line for line in locked.splitlines() if not line.startswith("#"))

@@ -13,7 +13,6 @@ MOST = {
     "tools/doctor.py": 120,
     "tools/engine.py": 35,
     "tools/labels.py": 45,
-    "tools/locked.py": 45,
     "tools/push.py": 100,
     "tools/sbom.py": 150,
 }

@@ -40,7 +40,7 @@ def later(template: Path) -> None:
     """Fix something in every kind of place."""
     project = template / FOLDER
     edit(project / "src/service_runtime/stop.py", "\nimport signal\n", "\nimport signal  # fixed\n")
-    edit(project / "tools/build/mirror.py", "\nimport ssl\n", "\nimport ssl  # fixed\n")
+    edit(project / "tools/image/mirror.py", "\nimport tempfile\n", "\nimport tempfile  # fixed\n")
     (project / "tools/pins/uv.txt").rename(project / "tools/pins/uv-itself.txt")
     edit(project / "pyproject.toml", 'requires-poetry = ">=2.3.4,<3"', 'requires-poetry = ">=2.4,<3"')
     edit(project / "README.md", "## Updates from the template", "## Updates")
@@ -165,7 +165,7 @@ def test_a_service_that_was_not_born_here_takes_part(
     assert done.returncode == 0, done
     after = files(project)
     assert "STOPSIGNAL" in (project / "Dockerfile").read_text()
-    assert "# fixed" in (project / "tools/build/mirror.py").read_text()
+    assert "# fixed" in (project / "tools/image/mirror.py").read_text()
     assert "# fixed" in (project / "src/service_runtime/stop.py").read_text()
     assert {name: after[name] for name in theirs} == {name: before[name] for name in theirs}
     assert after.keys() - before.keys() == {"NEW.md", "tools/pins/uv-itself.txt"}

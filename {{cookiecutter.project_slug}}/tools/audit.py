@@ -16,8 +16,6 @@ import tomllib
 from datetime import date
 from pathlib import Path
 
-from locked import packages
-
 KNOWN_BAD = ("jinja2", "2.4.1")
 ASK = ["-m", "pip_audit", "--strict", "--progress-spinner=off", "--vulnerability-service=osv", "--format=json"]
 
@@ -29,7 +27,8 @@ def main() -> int:
         if not isinstance(given, dict) or not given.get("reason") or type(given.get("until")) is not date:
             print(f'audit: {name} in pyproject.toml needs {{ reason = "why", until = 2026-12-31 }}', file=sys.stderr)
             return 2
-    wanted = {KNOWN_BAD, *((package["name"], package["version"]) for package in packages("main"))}
+    locked = tomllib.loads(Path("poetry.lock").read_text("utf-8"))["package"]
+    wanted = {KNOWN_BAD, *((package["name"], package["version"]) for package in locked if "main" in package["groups"])}
     where = [f"--osv-url={url.rstrip('/')}/v1/query"] if (url := os.environ.get("OSV_URL")) else []
     with tempfile.TemporaryDirectory() as folder:
         lines = [f'[[packages]]\nname = "{name}"\nversion = "{version}"\n' for name, version in sorted(wanted)]
@@ -48,7 +47,7 @@ def main() -> int:
     for (name, version), one in ((package, one) for package in sorted(found) for one in found[package]):
         ids = sorted({one["id"], *one["aliases"]})
         reasons = [excepted[key]["reason"] for key in ids if key in excepted and key not in ended]
-        fix = f"fixed in {', '.join(one['fix_versions']) or 'no version'}: .tools/bin/poetry update --lock {name}"
+        fix = f"fixed in {', '.join(one['fix_versions']) or 'no version'}: make lock UPGRADE={name}"
         print(f"{'EXCEPTED' if reasons else 'FOUND':9} {name} {version}  {' '.join(ids)}  {(reasons or [fix])[0]}")
         count += not reasons
     print(f"{len(found)} packages, {count} vulnerabilities", *(f"; exception {key} has ended" for key in ended), sep="")

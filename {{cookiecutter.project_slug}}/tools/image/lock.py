@@ -1,6 +1,6 @@
 """Check that poetry.lock fits pyproject.toml, and write what uv installs: lists of requirements with hashes.
 
-    python -m image.lock FOLDER [--wheels | --development]
+    python -m image.lock FOLDER [--wheels | --development | --group=NAME]
 
 Reads both in the working folder, with Poetry's own reader. FOLDER, which is made, gets
 
@@ -10,14 +10,15 @@ Reads both in the working folder, with Poetry's own reader. FOLDER, which is mad
 The first two lines of requirements.txt have the version of this Python, and the packages whose tests stay in the image.
 [tool.image] of pyproject.toml names these, `with-tests`, and the `extras` of the project that the image takes.
 
---wheels refuses packages that have source archives alone. --development takes all groups, and all extras unless
-[tool.image] names some (extras may exclude each other).
+--wheels refuses packages that have source archives alone. --group takes another group than main, --development all
+groups, and all extras unless [tool.image] names some (extras may exclude each other).
 
 Exit status 1 when poetry.lock is missing, stale, unreadable, or names something without a hash (from git, a folder or
 a file), and when [tool.image] names what there is not.
 """
 
 import re
+import shutil
 import sys
 import tomllib
 from collections import defaultdict
@@ -55,13 +56,13 @@ def read(path: Path, project: dict[str, Any]) -> Locker:
     return locker
 
 
-def chosen(locker: Locker, extras: Collection[str], *, development: bool) -> dict[Package, BaseMarker]:
-    """Return the locked packages of the main group, or of all groups, each with the marker under which it is needed."""
+def chosen(locker: Locker, wanted: str, extras: Collection[str]) -> dict[Package, BaseMarker]:
+    """Return the locked packages of a group ("": of all), each with the marker under which it is needed."""
     found: dict[Package, BaseMarker] = {}
     for package, info in locker.locked_packages().items():
         marker: BaseMarker = EmptyMarker()
         for group in info.groups:
-            if development or group == "main":
+            if wanted in ("", group):
                 marker = marker.union(info.markers[group].apply({"extra": tuple(extras)}))
         if not marker.is_empty():
             found[package] = marker
@@ -96,7 +97,8 @@ def lists(packages: Mapping[Package, BaseMarker]) -> dict[str, list[str]]:
 
 def main(arguments: list[str]) -> None:
     """Do what the command line says."""
-    if len(arguments) not in (1, 2) or arguments[1:] not in ([], ["--wheels"], ["--development"]):
+    folder, option = [*arguments, "", ""][:2]
+    if len(arguments) not in (1, 2) or not re.fullmatch("|--wheels|--development|--group=.+", option):
         sys.exit(__doc__)
     try:
         project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
@@ -106,27 +108,26 @@ def main(arguments: list[str]) -> None:
     if strangers := image.keys() - {"extras", "with-tests"}:
         sys.exit(f"pyproject.toml: tool.image has {', '.join(sorted(strangers))}; allowed: extras, with-tests")
     own = [canonicalize_name(name) for name in project.get("project", {}).get("optional-dependencies", {})]
-    extras, development = known(image, "extras", own), "--development" in arguments
+    extras, development = known(image, "extras", own), option == "--development"
+    group = "" if development else option.removeprefix("--group=") if "=" in option else "main"
     try:
         locker = read(Path("poetry.lock"), project)
-        packages = chosen(locker, extras or own if development else extras, development=development)
+        packages = chosen(locker, group, extras or own if development else extras)
     except (RuntimeError, ValueError) as error:
         sys.exit(f"poetry.lock can't be read: {error}")
-    with_tests = known(image, "with-tests", {package.name for package in packages})
-    for package in packages if "--wheels" in arguments else ():
+    with_tests = known(image, "with-tests", {package.name for package in packages}) if group in ("", "main") else ()
+    for package in packages if option == "--wheels" else ():
         if not any(file["file"].endswith(".whl") for file in package.files):
             sys.exit(
                 f"{package.name}=={package.version} has no wheel: take a version that has one, or answer"
                 " build_image=full (an image with a compiler; see README.md)"
             )
-    folder = Path(arguments[0])
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.glob("requirements*.txt"):
-        path.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
+    Path(folder).mkdir(parents=True)
     for name, lines in lists(packages).items():
         header = [f"# {sys.version.split()[0]}", f"# with tests: {' '.join(sorted(with_tests))}"]
         text = "\n".join([*(header if name == "requirements.txt" else []), *lines, ""])
-        (folder / name).write_text(text, encoding="utf-8")
+        Path(folder, name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
