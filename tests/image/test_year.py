@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.contract import judge, red, table
-from tests.helpers.engine import Engine
+from tests.helpers.engine import Engine, healthcheck, until
 from tests.helpers.project import Project, add_dependency, relock, run
 from tests.helpers.repository import append, changed, commit, create, edit
 
@@ -81,5 +81,6 @@ def test_fixes_reach_a_project_whose_team_has_worked_for_a_year(
     project.make("image", env=settings)
     assert red(table(judge(project, image))) == {}
     container = engine.start("--env", "DATABASE_URL=postgresql://placeholder", image)
+    until(lambda: healthcheck(engine, container))
     engine.docker("stop", container)
     assert "about to stop" in engine.docker("logs", container).stdout
