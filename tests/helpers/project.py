@@ -99,7 +99,7 @@ def share_tools(project: Project, first: Project, folder: str) -> None:
         shutil.copytree(first.path / folder, project.path / folder, symlinks=True, copy_function=os.link)
         # Newer than the pins of this project, which are the same; a moved folder is made again.
         (project.path / folder / "done").unlink()
-        project.write(f"{folder}/done", f"{project.path}\n")
+        project.write(f"{folder}/done", f"{(project.path / folder).resolve()}\n")
 
 
 def add_dependency(project: Project, requirement: str) -> None:

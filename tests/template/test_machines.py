@@ -73,7 +73,7 @@ def test_a_manager_of_pythons_need_not_have_that_of_the_project(bake: Bake, tmp_
 def test_one_environment_alone_may_have_lost_its_python(bake: Bake, gone: str) -> None:
     project = bake()
     for folder in (".tools", ".venv"):
-        project.write(f"{folder}/done", f"{project.path}\n")
+        project.write(f"{folder}/done", f"{(project.path / folder).resolve()}\n")
         (project.path / folder / "bin").mkdir()
         (project.path / folder / "bin/python").symlink_to("/nowhere/python" if folder == gone else sys.executable)
     project.make("--dry-run", "install")
