@@ -86,8 +86,7 @@ def test_the_contract_judges_an_id(bake: Bake, tmp_path: Path, points: str) -> N
     (tmp_path / "id").write_text("sha256:1\n")
     for name, text in {
         ".tools/bin/python": "",
-        ".tools/done": f"{project.path}\n",
-        ".tools/contract.txt": "",
+        ".tools/done": f"{(project.path / '.tools').resolve()}\n",
         # Meanwhile, another image is built under this name.
         ".tools/contract/bin/python": f'#!/bin/sh\necho "JUDGED $*"\necho sha256:2 >{tmp_path}/id\n',
         ".tools/contract/done": "",

@@ -59,13 +59,14 @@ def set_extras(project: Project, lines: str) -> None:
 
 
 def set_source(project: Project, kind: str, url: str, files: str = "") -> str:
-    """Let the lock have its last package from another source; return its name."""
+    """Let the lock have the last package of the main group from another source; return its name."""
     text, end, metadata = project.read("poetry.lock").partition("\n[metadata]")
-    before, start, entry = text.rpartition("[[package]]\n")
+    (*_, entry) = (part for part in text.split("[[package]]\n") if re.search('^groups = .*"main"', part, re.MULTILINE))
+    before, _, after = text.partition(f"[[package]]\n{entry}")
     if files:
         entry = re.sub(r"(?s)files = \[.*?\n\]\n", f"files = [{files}]\n", entry)
     source = f'\n[package.source]\ntype = "{kind}"\nurl = "{url}"\nreference = "ours"\n'
-    project.write("poetry.lock", before + start + entry + source + end + metadata)
+    project.write("poetry.lock", f"{before}[[package]]\n{entry.rstrip()}\n{source}\n{after}{end}{metadata}")
     return str(re.findall(r'^name = "(.+)"', entry)[0])
 
 

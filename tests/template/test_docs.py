@@ -19,6 +19,7 @@ OF_OTHERS = {
     "port is already allocated",
     "exec format error",
     "AssertionError",
+    "Unable to locate package ...",
     "No module named '....tests'",
     "libmagic.so.1",
     "Timeout",

@@ -27,7 +27,11 @@ def main() -> int:
         if not isinstance(given, dict) or not given.get("reason") or type(given.get("until")) is not date:
             print(f'audit: {name} in pyproject.toml needs {{ reason = "why", until = 2026-12-31 }}', file=sys.stderr)
             return 2
-    locked = tomllib.loads(Path("poetry.lock").read_text("utf-8"))["package"]
+    try:
+        locked = tomllib.loads(Path("poetry.lock").read_text("utf-8"))["package"]
+    except (OSError, ValueError, KeyError) as error:
+        print(f"audit: poetry.lock can't be read ({error!r}): run `make lock`", file=sys.stderr)
+        return 2
     wanted = {KNOWN_BAD, *((package["name"], package["version"]) for package in locked if "main" in package["groups"])}
     where = [f"--osv-url={url.rstrip('/')}/v1/query"] if (url := os.environ.get("OSV_URL")) else []
     with tempfile.TemporaryDirectory() as folder:

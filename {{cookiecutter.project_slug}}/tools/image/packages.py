@@ -26,6 +26,8 @@ from image import mirror
 from image.bytecode import Sources, compile_all
 from image.layer import SITE, VENV, settle
 
+# Where uv installs: not in the environment itself, or its Python would run what a package's .pth file says.
+INSTALLED = Path("installed")
 HEAVY = 4_000_000  # bytes
 HEAVY_LAYERS, LIGHT_LAYERS = 3, 4
 BACKENDS = Path("docker/build-backends.txt")
@@ -51,15 +53,15 @@ def install(lists: Path, *options: str) -> None:
     for path in sorted(lists.glob("*.txt")):
         mirror.index(
             [
-                *("uv", "pip", "install", "--quiet", "--python", f"{VENV}/bin/python", "--link-mode", "copy"),
-                *("--no-deps", "--require-hashes", *options, "-r", str(path)),
+                *("uv", "pip", "install", "--quiet", "--python", f"{VENV}/bin/python", "--prefix", str(INSTALLED)),
+                *("--link-mode", "copy", "--no-deps", "--require-hashes", *options, "-r", str(path)),
             ]
         )
 
 
 def installed(with_tests: set[str]) -> Iterator[Package]:
     """Yield the installed packages, by name; their RECORDs lose the tests that stay out."""
-    for record in sorted(SITE.glob("*.dist-info/RECORD")):
+    for record in sorted((INSTALLED / SITE.relative_to(VENV)).glob("*.dist-info/RECORD")):
         name = re.sub(r"[-_.]+", "-", record.parent.stem.rpartition("-")[0]).lower()
         rows = list(csv.reader(record.read_text(encoding="utf-8").splitlines()))
         if name not in with_tests:
@@ -91,10 +93,10 @@ def split(packages: list[Package], layers: Path, later: dict[str, Package]) -> l
     for package in packages:
         record, modules = package.record.read_bytes(), []
         for path in package.files:
-            target = f"{layers}/{package.layer}{path}"
-            if os.path.exists(path):  # noqa: PTH110 - no: it is another package's, too
+            source, target = f"{INSTALLED}{path.removeprefix(str(VENV))}", f"{layers}/{package.layer}{path}"
+            if os.path.exists(source):  # noqa: PTH110 - no: it is another package's, too
                 os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120
-                os.rename(path, target)  # noqa: PTH104
+                os.rename(source, target)  # noqa: PTH104
                 if path.endswith(".py"):
                     modules.append((target, path))
         # Not by the RECORD alone: some of its modules may be another package's.
