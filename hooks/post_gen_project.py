@@ -60,7 +60,6 @@ def pythons() -> dict[str, str | None]:
         "pyproject.toml": r'^requires-python = ">=(\d+\.\d+),',
         "poetry.lock": r'^\[metadata\](?:\n.+)*\npython-versions = ">=(\d+\.\d+),',
         ".python-version": r"^(\d+\.\d+)$",
-        ".github/workflows/template-update.yml": r'^ *python-version: "(\d+\.\d+)"$',
         ".gitlab-ci.yml": r"^ *image: .*python:(\d+\.\d+)-",
         ".gitlab/template-update.yml": r"^ *image: .*python:(\d+\.\d+)-",
     }
