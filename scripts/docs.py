@@ -129,7 +129,7 @@ def example() -> dict[Path, str]:
 def pages() -> dict[Path, str]:
     """Return the pages that show choices or figures."""
     figures = measured()
-    compared = {line[0]: line[: len(TITLES)] for line in reversed(figures)}  # not the last column: the control
+    compared = {line[0]: line for line in reversed(figures)}
     shown = [compared[title] for title in SHOWN]
     made = {}
     for language in ("", ".ko"):
