@@ -149,7 +149,7 @@ def test_a_hostile_package_is_not_even_installed(schedule: Schedule, tmp_path: P
     """What installs packages, and thereby runs their code, here notes its environment and adds to the branch."""
     loot = tmp_path / "loot"
     hostile = f"env >>{loot}; echo ours >>README.md; git commit --quiet --all --amend --no-edit"
-    edit(schedule.project / "Makefile", "bin/poetry sync --all-extras", f"bin/true; {hostile}")
+    edit(schedule.project / "Makefile", "$(UV_INSTALL) --editable .", hostile)
     commit(schedule.project, "a hostile package")
     schedule.publish()
     done = schedule.run()

@@ -27,7 +27,7 @@ EDITS = {
     'version = "2.0"\n',
     "\nextras = []\n": '\nextras = ["sorted"]\n',
     '\ntmp = "64m"\n': '\ntmp = "192m"\n',
-    "app = 1, debian = 2 }": "app = 1, debian = 150 }",
+    "app = 1, debian = 4 }": "app = 1, debian = 150 }",
     "\n[tool.image-contract.except]\n": "\n[tool.image-contract.except]\n"
     f'"{NO_TOOL}" = {{ "*/bin/git" = "uploads are kept in a repository" }}\n',
 }
