@@ -15,7 +15,7 @@ RUFF := .venv/bin/ruff --config pyproject.toml
 PIP := .venv/bin/pip --disable-pip-version-check install --quiet --no-deps --only-binary :all: --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help new test newest fuzz arm64 lint format locks docs fleet release lab bench
+.PHONY: help new test fuzz newest arm64 lint format locks docs fleet release lab bench
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
