@@ -25,6 +25,7 @@ from tests.ci.pipelines import (
     run_github,
     run_gitlab,
 )
+from tests.helpers.contract import PATIENCE
 from tests.helpers.engine import Engine
 from tests.helpers.machine import interpreters, lab, unavailable
 from tests.helpers.osv import Osv, osv
@@ -180,7 +181,7 @@ def test_to_the_end(
     On GitLab, where `make` does the same, a part of the contract will do.
     """
     here = repository(ci)
-    done = here.run(event, **({} if ci == "github" else {"POINTS": "size:", "UNCHECKED": "1"}))
+    done = here.run(event, **({"SLOW": PATIENCE} if ci == "github" else {"POINTS": "size:", "UNCHECKED": "1"}))
     assert done.status == 0, done.log
     assert {path.name for path in done.artifacts.iterdir()} >= {"contract.xml", "sbom.cdx.json"}
     (digest,) = set(here.pushed().values())

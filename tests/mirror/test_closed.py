@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.combinations import ROOT
-from tests.helpers.contract import red, table
+from tests.helpers.contract import PATIENCE, red, table
 from tests.helpers.engine import Engine
 from tests.helpers.machine import interpreters, lab, unavailable
 from tests.helpers.mirror import upstream_host
@@ -78,6 +78,7 @@ def machine(engine: Engine, version: str, tmp_path: Path) -> Iterator[Machine]:
         PIP_CONFIG_FILE=os.devnull,
         DEBIAN_SUITE=engine.suites[version],
         TOKEN=TOKEN,
+        SLOW=PATIENCE,
         ARGS=f"mirror=none service_type=fastapi python_version={version}",
     )
     machine("docker system prune --all --force && docker builder prune --all --force")

@@ -17,12 +17,13 @@ MOST = {
     "tools/labels.py": 45,
     "tools/push.py": 100,
     "tools/sbom.py": 150,
+    "tools/contract/*.py": 900,
     "tools/image/*.py": 920,
-    "tools/**/*.py": 2760,
+    "tools/**/*.py": 2373,
     "tools/pins/*.txt": 920,
     "src/service_runtime/*.py": 760,
 }
-FILES = 80
+FILES = 76
 
 
 @pytest.mark.parametrize("name", MOST)

@@ -8,7 +8,6 @@ import importlib.util
 import json
 import os
 import platform
-import re
 import runpy
 import socket
 import sys
@@ -17,47 +16,21 @@ from pathlib import Path
 
 
 def facts() -> None:
-    """Print the sources whose bytecode is stale, and the values for the markers in poetry.lock."""
-    stale = []
-    for path in (path for folder in (Path("/app"), Path(os.__file__).parent) for path in folder.rglob("*.pyc")):
-        try:
-            source = Path(importlib.util.source_from_cache(str(path)))
-            # A .pyc begins with a magic number and flags, 4 bytes each; then the hash of the source.
-            head = (1).to_bytes(4, "little") + importlib.util.source_hash(source.read_bytes())
-            if path.read_bytes()[4:16] != head:
-                stale.append(str(source))
-        except OSError as error:
-            stale.append(str(error))
-    version = platform.python_version()
-    markers = {
-        "os_name": os.name,
-        "sys_platform": sys.platform,
-        "platform_machine": platform.machine(),
-        "platform_python_implementation": platform.python_implementation(),
-        "platform_release": platform.release(),
-        "platform_system": platform.system(),
-        "platform_version": platform.version(),
-        "python_version": ".".join(version.split(".")[:2]),
-        "python_full_version": version,
-        "implementation_name": sys.implementation.name,
-        "implementation_version": version,
-        "extra": "",
-    }
-    print(json.dumps({"stale": stale, "markers": markers}))
-
-
-def settings(package: str) -> None:
-    """Print which settings of `package` are secrets, and which have neither default nor value."""
-    from pydantic import ValidationError
-
-    kind = importlib.import_module(f"{package}.settings").Settings
-    missing = []
-    try:
-        kind()
-    except ValidationError as error:
-        missing = [str(detail["loc"][0]).upper() for detail in error.errors() if detail["type"] == "missing"]
-    secrets = [name.upper() for name, field in kind.model_fields.items() if "Secret" in str(field.annotation)]
-    print(json.dumps({"secrets": secrets, "missing": missing}))
+    """Print the sources without true bytecode, and what markers in poetry.lock ask."""
+    wrong = []
+    app, library = Path("/app"), Path(os.__file__).parent
+    for path in filter(Path.is_file, [*app.rglob("*.py"), *library.rglob("*.py")]):
+        source, cached = path.read_bytes(), Path(importlib.util.cache_from_source(str(path)))
+        # A .pyc begins with a magic number and flags, 4 bytes each; then the hash of the source.
+        if cached.exists() and cached.read_bytes()[4:16] == b"\1\0\0\0" + importlib.util.source_hash(source):
+            continue
+        with contextlib.suppress(SyntaxError, ValueError):  # a template, or code for another Python
+            # Of the standard library, what no service imports has none.
+            if cached.exists() or app in path.parents or cached.parent.exists():
+                compile(source, path, "exec")
+                wrong.append(str(path))
+    markers = {"python_full_version": platform.python_version(), "platform_machine": platform.machine()}
+    print(json.dumps({"wrong": wrong, "markers": markers}))
 
 
 def get(port: str, *paths: str) -> None:
@@ -72,27 +45,6 @@ def get(port: str, *paths: str) -> None:
     print(json.dumps(answers))
 
 
-def routes(port: str) -> None:
-    """Request each GET route in the service's OpenAPI document once, whatever it answers.
-
-    Of an answer without a length, which may never end, only the head is read.
-    """
-    import http.client
-
-    def body(path: str) -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=5)
-        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.read() if response.length else b""
-        return b""
-
-    with contextlib.suppress(ValueError):
-        for path, operations in json.loads(body("/openapi.json"))["paths"].items():
-            if "get" in operations:
-                body(re.sub(r"\{[^}]*\}", "1", path))
-
-
 def hold(seconds: str) -> None:
     """Hold a half-sent request open until the service ends, for `seconds` at most."""
     connection = socket.create_connection(("127.0.0.1", 8000), timeout=float(seconds))
@@ -105,8 +57,8 @@ def hold(seconds: str) -> None:
 def load(seconds: str) -> None:
     """Load the service until nobody listens any more, for `seconds` at most; print what was answered and what was lost.
 
-    There are three kinds of clients: one keeps its connection, one opens a new one each time, one takes 0.4 s to send a
-    request. A request is lost if a part of it was sent and no answer came. "started" is printed after 300 answers.
+    Some clients keep their connection, some open new ones, some take 0.4 s to send a request. A request is lost if a
+    part of it was sent and no answer came. "started" is printed after 300 answers.
     """
     import asyncio
 
@@ -114,32 +66,28 @@ def load(seconds: str) -> None:
     end = time.monotonic() + float(seconds)
 
     async def client(kind: str, path: str) -> None:
-        reader = writer = None
+        streams = None
         while time.monotonic() < end:
             try:
-                if reader is None or writer is None:
-                    reader, writer = await asyncio.open_connection("127.0.0.1", 8000)
+                reader, writer = streams = streams or await asyncio.open_connection("127.0.0.1", 8000)
             except OSError:
                 return
-            wish = "close" if kind == "new" else "keep-alive"
             try:
                 writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n".encode())
-                if kind == "slow":
-                    await asyncio.sleep(0.4)
-                writer.write(f"Connection: {wish}\r\n\r\n".encode())
+                await asyncio.sleep(0.4 if kind == "slow" else 0)
+                writer.write(f"Connection: {'close' if kind == 'new' else 'keep-alive'}\r\n\r\n".encode())
                 head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
                 await reader.readexactly(int(head.split("content-length:")[1].split()[0]))
                 count["answered"] += 1
                 count["not ready"] += path == "/readyz" and " 503 " in head
-                is_over = "connection: close" in head
             except (OSError, asyncio.IncompleteReadError):
                 count["lost"] += 1
-                is_over = True
+                head = "connection: close"
             if count["answered"] == 300:
                 print("started", flush=True)
-            if is_over:
+            if "connection: close" in head:
                 writer.close()
-                reader = writer = None
+                streams = None
             await asyncio.sleep(0.005)
 
     async def clients() -> None:
@@ -151,22 +99,16 @@ def load(seconds: str) -> None:
 
 
 def job(package: str, kind: str) -> None:
-    """Run the worker `package` with a job that takes until a stop is requested.
-
-    It then gives the rest back if `kind` is "asks", or takes 3 s more if it is "stubborn".
-    """
+    """Run the worker `package` with a job that ends when a stop is requested, or 3 s later if `kind` is "stubborn"."""
     from service_runtime import loop
 
     def long_job(go_on: loop.GoOn) -> None:
         while go_on():
             time.sleep(0.05)
-        if kind == "asks":
-            print('{"message": "given back"}', flush=True)
-            return
-        for _ in range(60):
+        for _ in range(60 if kind == "stubborn" else 0):
             go_on()
             time.sleep(0.05)
-        print('{"message": "finished"}', flush=True)
+        print('{"message": "the job has ended"}', flush=True)
 
     run = loop.run
     loop.run = lambda job, settings: run(long_job, settings)  # noqa: ARG005 - in place of the service's own job
