@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.combinations import CHOICES
+from tests.helpers.dotenv import TEXT, VALUES
 from tests.helpers.engine import Engine, until
 from tests.helpers.project import Bake, Project
 
@@ -52,7 +53,7 @@ def container(engine: Engine, project: Project) -> str:
 
 
 def test_up_starts_what_image_builds(project: Project, settings: dict[str, str], engine: Engine) -> None:
-    project.write(".env", 'GREETING="two words"\nLOG_LEVEL=WARNING\nPORT=1\n')
+    project.write(".env", f"{TEXT}LOG_LEVEL=WARNING\nPORT=1\n")
     project.make("up", env=settings)
     started = container(engine, project)
     project.make("image", env=settings)  # the same again
@@ -61,7 +62,8 @@ def test_up_starts_what_image_builds(project: Project, settings: dict[str, str],
     labels = engine.inspect(built, ".Config.Labels")
     assert (labels["switch"], labels["org.opencontainers.image.version"]) == ("honoured", "0.1.0")
     environment = engine.inspect(started, ".Config.Env")
-    assert {"GREETING=two words", "LOG_LEVEL=WARNING"} <= {*environment}
+    wanted = VALUES | {"LOG_LEVEL": "WARNING"}
+    assert {f"{name}={value}" for name, value in wanted.items()} <= {*environment}
     if project.answers["service_type"] == "fastapi":
         with urllib.request.urlopen(f"http://127.0.0.1:{settings['PORT']}/healthz", timeout=60) as answer:
             assert answer.status == 200

@@ -1,6 +1,7 @@
 """A developer's machine: which Python it has or lost, its settings in .env, what `make clean` leaves."""
 
 import contextlib
+import json
 import os
 import pty
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.combinations import CHOICES
+from tests.helpers.dotenv import TEXT, VALUES
 from tests.helpers.engine import GIVE_UP, until
 from tests.helpers.machine import index_environment, interpreters
 from tests.helpers.mirror import HOST
@@ -150,6 +152,32 @@ def free_port() -> int:
     """Return a port that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+@pytest.mark.parametrize(("target", "line"), [("run", 0), ("dev", 0), ("run", 3), ("dev", 2)])
+def test_lines_of_env(installed: Installed, target: str, line: int) -> None:
+    """They mean what they mean to Compose (tests/image/test_compose.py); one that can't be read is named."""
+    project, env = installed(next(iter(interpreters())), CHOICES["service_type"][0])
+    file = f"src/{project.package}/__main__.py"
+    source = project.read(file)
+    # Ends `make dev` as well, which would wait for a change.
+    ending = (
+        "import json, os, signal; print(json.dumps(dict(os.environ)), flush=True); os.kill(os.getppid(), signal.SIGINT)"
+    )
+    project.write(file, ending if target == "dev" else ending.rpartition(";")[0])
+    text = {0: TEXT, 2: "A='1\n'\nB='open\n", 3: "A=1\nB=2\nC D=3\n"}[line]
+    project.write(".env", text)
+    try:
+        done = project.make(target, env={**env, "EMPTY": ""}, check=False)
+    finally:
+        project.write(file, source)
+        (project.path / ".env").unlink()
+    if line:
+        assert done.returncode != 0
+        assert f".env, line {line} can't be read; allowed: NAME=value" in done.stderr
+    else:
+        told = json.loads(next(text for text in done.stdout.splitlines() if text.startswith("{")))
+        assert {name: told.get(name) for name in VALUES} == VALUES
 
 
 @pytest.mark.parametrize("service", CHOICES["service_type"])
