@@ -264,7 +264,7 @@ class Quiet(SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.mark.parametrize("page", ["links.html", "simple/"])
+@pytest.mark.parametrize("page", ["links.html", "simple"])
 def test_what_poetry_locks_from_a_page_is_installed(
     bake: Bake, tool: Callable[[str], Tool], tmp_path: Path, page: str
 ) -> None:
@@ -275,17 +275,17 @@ def test_what_poetry_locks_from_a_page_is_installed(
     with urllib.request.urlopen(urljoin(index, link)) as answer:
         content = answer.read()
     name = link.rpartition("/")[2]
-    for path, text in {
-        page if page.endswith("l") else f"{page}{PACKAGE}/index.html": f"<base href='/files/'><a href='{name}'>x</a>",
-        f"files/{name.partition('#')[0]}": content,
-    }.items():
-        (tmp_path / "site" / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "site" / path).write_bytes(text.encode() if isinstance(text, str) else text)
-    project, installer = bake(service_type="worker"), tool("uv")
-    serve = functools.partial(Quiet, directory=tmp_path / "site")
+    project, installer, site = bake(service_type="worker"), tool("uv"), tmp_path / "site"
+    serve = functools.partial(Quiet, directory=site)
     with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/{page}"
+        host = f"http://127.0.0.1:{server.server_port}"
+        url = f"{host}/{page}"
+        (site / "files").mkdir(parents=True)
+        (site / "files" / name.partition("#")[0]).write_bytes(content)
+        shown = site / page / ("" if page.endswith("html") else f"{PACKAGE}/index.html")
+        shown.parent.mkdir(parents=True, exist_ok=True)
+        shown.write_text(f"<base href='{host}/files/'><a href='{name}'>x</a>")
         project.append("pyproject.toml", SOURCE % url)
         add_dependency(project, PACKAGE)
         relock(project)
