@@ -76,7 +76,7 @@ def test_without_fallback_it_fails_and_says_where_the_address_is_from(
 def test_altered_wheel_stops_everything(tool: Callable[[str], Tool], mirror: Unruly, name: str, lying: bool) -> None:
     mirror.behave = Behaviour(altered=FILE, lying=lying)
     installer = tool(name)
-    done = installer(mirror.pypi)
+    done = installer(mirror.pypi, UV_NO_VERIFY_HASHES="1")
     assert done.returncode == 3, done.stderr
     assert lines(done, f"STOP: {mirror.pypi} served a file with another hash")
     assert PACKAGE in done.stderr
@@ -215,6 +215,8 @@ def test_settings_of_the_machine_change_nothing(
     settings = {"PIP_USER": "1", "PIP_TARGET": str(tmp_path / "x"), "PIP_PREFIX": str(tmp_path / "x")}
     settings |= {"UV_EXCLUDE_NEWER": "2001-01-01", "UV_OFFLINE": "1", "UV_SYSTEM_PYTHON": "1"}
     settings |= {"PIP_TRUSTED_HOST": HOST, "UV_INSECURE_HOST": HOST}
+    (tmp_path / "constraints").write_text(f"{PACKAGE}==0.6.0\n")
+    settings |= dict.fromkeys(("PIP_CONSTRAINT", "UV_CONSTRAINT", "UV_OVERRIDE"), str(tmp_path / "constraints"))
     for name in TOOLS:
         installer = tool(name)
         done = installer("", **settings)

@@ -46,6 +46,7 @@ WRONG_HASH = re.compile(r"hash mismatch|do not match the hashes|not match any kn
 # Variables of pip and uv that would change what a command installs, where to, or how safely.
 IGNORED = {"PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_TRUSTED_HOST", "PIP_NO_BINARY"}
 IGNORED |= {"UV_TARGET", "UV_PREFIX", "UV_SYSTEM_PYTHON", "UV_INSECURE_HOST", "UV_EXCLUDE_NEWER", "UV_OFFLINE"}
+IGNORED |= {"PIP_CONSTRAINT", "UV_CONSTRAINT", "UV_OVERRIDE"}
 # A second source beside the mirror: the better version would win, wherever it came from.
 SECOND = {"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"}
 SECOND |= {"UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"}
