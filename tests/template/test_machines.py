@@ -79,6 +79,7 @@ def test_one_environment_alone_may_have_lost_its_python(bake: Bake, gone: str) -
         (project.path / folder / "bin").mkdir()
         (project.path / folder / "bin/python").symlink_to("/nowhere/python" if folder == gone else sys.executable)
     project.make("--dry-run", "install")
+    assert project.make("--dry-run", "install").stderr == ""
     done = [folder for folder in (".tools", ".venv") if (project.path / folder / "done").exists()]
     assert done == [folder for folder in (".tools", ".venv") if folder != gone]
 
