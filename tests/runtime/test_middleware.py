@@ -116,6 +116,25 @@ def test_a_body_above_the_limit_is_refused(serve: Callable[..., Service]) -> Non
     assert [line["status"] for line in access_lines(service)] == [200, 413, 413]
 
 
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"\x80\xff", "application/octet-stream", 422),
+        (b'{"a": ["\\ud800"]}', "application/json", 422),
+        (b'{"a": "\\ud800"}', "application/json", 500),  # the application's own fault: it has accepted that
+    ],
+)
+def test_a_body_that_is_no_text_is_no_error_of_the_service(
+    serve: Callable[..., Service], body: bytes, kind: str, status: int
+) -> None:
+    service = serve()
+    answer, _ = service.call("/echo", body, Content_Type=kind)
+    assert answer.status == status
+    service.process.terminate()
+    errors = [line for line in service.process.result().logs if line["level"] == "ERROR"]
+    assert len(errors) == (status == 500)
+
+
 def test_requests_above_the_limit_are_told_to_come_again(serve: Callable[..., Service]) -> None:
     service = serve(MAX_CONCURRENCY="1")
     with service.connect() as connection:
