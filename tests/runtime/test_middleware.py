@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from service_runtime.middleware import no_text
 from tests.runtime.processes import wait_for
 from tests.runtime.services import Service, answer, request
 
@@ -133,6 +134,8 @@ def test_a_body_that_is_no_text_is_no_error_of_the_service(
     service.process.terminate()
     errors = [line for line in service.process.result().logs if line["level"] == "ERROR"]
     assert len(errors) == (status == 500)
+    with pytest.raises(UnicodeError):
+        no_text(None, UnicodeError())
 
 
 def test_requests_above_the_limit_are_told_to_come_again(serve: Callable[..., Service]) -> None:
