@@ -31,7 +31,7 @@ YAML_WORDS = frozenset({"y", "yes", "n", "no", "on", "off", "true", "false", "nu
 # Modules whose package in poetry.lock, where post_gen looks, has another name; and new modules of the standard library,
 # which an older Python that runs this does not know.
 MODULES = frozenset({"dotenv", "mypyc", "opentelemetry", "py", "pythonjsonlogger"})
-MODULES |= {"boolean", "cyclonedx", "markdown_it", "packageurl", "packaging_legacy_version", "xdist"}
+MODULES |= {"boolean", "cyclonedx", "markdown_it", "packageurl", "packaging_legacy_version", "requirements", "xdist"}
 MODULES |= {"annotationlib", "compression", "profiling"}
 
 

@@ -51,6 +51,9 @@ def test_platforms(bake: Bake, stub: str) -> None:
     project = bake(service_type="worker")
     env = {"DOCKER": stub, "IMAGE": "team/x", "REGISTRY": "127.0.0.1:9"}
 
+    done = project.make("image", env={**env, "BUILDX_BUILDER": "own"})
+    assert "BUILD build --load --tag team/x " in done.stderr  # else only that builder would have it
+
     def built(platform: str) -> list[str]:
         done = project.make("image", f"PLATFORM={platform}", env=env)
         return re.findall(r"^BUILD build --tag (.*?) --build-arg", done.stderr, re.MULTILINE)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.combinations import CHOICES
+from tests.helpers.dotenv import TEXT, VALUES
 from tests.helpers.engine import Engine, until
 from tests.helpers.project import Bake, Project
 
@@ -47,12 +48,12 @@ def settings(project: Project, engine: Engine) -> Iterator[dict[str, str]]:
 
 def container(engine: Engine, project: Project) -> str:
     """Return the id of the project's container, or nothing."""
-    label = f"label=com.docker.compose.project={project.answers['project_slug']}"
+    label = f"label=com.docker.compose.project.working_dir={project.path.resolve()}"
     return engine.docker("ps", "--quiet", "--no-trunc", "--filter", label).stdout.strip()
 
 
 def test_up_starts_what_image_builds(project: Project, settings: dict[str, str], engine: Engine) -> None:
-    project.write(".env", 'GREETING="two words"\nLOG_LEVEL=WARNING\nPORT=1\n')
+    project.write(".env", f"{TEXT}LOG_LEVEL=WARNING\nPORT=1\n")
     project.make("up", env=settings)
     started = container(engine, project)
     project.make("image", env=settings)  # the same again
@@ -61,12 +62,37 @@ def test_up_starts_what_image_builds(project: Project, settings: dict[str, str],
     labels = engine.inspect(built, ".Config.Labels")
     assert (labels["switch"], labels["org.opencontainers.image.version"]) == ("honoured", "0.1.0")
     environment = engine.inspect(started, ".Config.Env")
-    assert {"GREETING=two words", "LOG_LEVEL=WARNING"} <= {*environment}
+    wanted = VALUES | {"LOG_LEVEL": "WARNING"}
+    assert {f"{name}={value}" for name, value in wanted.items()} <= {*environment}
     if project.answers["service_type"] == "fastapi":
         with urllib.request.urlopen(f"http://127.0.0.1:{settings['PORT']}/healthz", timeout=60) as answer:
             assert answer.status == 200
     project.make("down", env=settings)
     assert not container(engine, project)
+
+
+def test_checkouts_of_one_name_side_by_side(bake: Bake, engine: Engine, tmp_path: Path) -> None:
+    """And a name of which Compose can make none for itself."""
+    image = f"template-test/twins-{os.getpid()}"
+    engine.images.append(image)
+    env = {"IMAGE": image, "DEBIAN_SUITE": engine.suites["3.14"], "BUILD_FLAGS": " ".join(engine.build_flags)}
+    twins = []
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        project = bake(service_type="worker")
+        twins.append(Project(project.path.rename(tmp_path / place / "서비스"), project.answers))
+    try:
+        for twin in twins:
+            twin.make("up", env=env)
+        first, second = (container(engine, twin) for twin in twins)
+        assert first
+        assert second
+        assert first != second
+        twins[1].make("down", env=env)
+        assert [container(engine, twin) for twin in twins] == [first, ""]
+    finally:
+        for twin in twins:
+            twin.make("down", env=env)
 
 
 @contextlib.contextmanager

@@ -1,15 +1,22 @@
 """The mirror switch with one tool: pip or uv through tools/image/mirror.py, against a mirror that fails."""
 
+import functools
 import re
+import shutil
+import threading
+import urllib.request
 from collections.abc import Callable
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
 from tests.helpers.engine import Engine
+from tests.helpers.machine import index_environment
 from tests.helpers.mirror import FILE, HOST, PACKAGE, PASSWORD, USER, Tool, in_base_image, lines
-from tests.helpers.project import Bake
+from tests.helpers.project import Bake, add_dependency, lock_script, relock
 from tests.lab.unruly import GOOD, STOWAWAY, Behaviour, Unruly, refusing
 
 # How the mirror fails, and how often it may be asked in vain: once for the page, once for the file.
@@ -69,7 +76,7 @@ def test_without_fallback_it_fails_and_says_where_the_address_is_from(
 def test_altered_wheel_stops_everything(tool: Callable[[str], Tool], mirror: Unruly, name: str, lying: bool) -> None:
     mirror.behave = Behaviour(altered=FILE, lying=lying)
     installer = tool(name)
-    done = installer(mirror.pypi)
+    done = installer(mirror.pypi, UV_NO_VERIFY_HASHES="1")
     assert done.returncode == 3, done.stderr
     assert lines(done, f"STOP: {mirror.pypi} served a file with another hash")
     assert PACKAGE in done.stderr
@@ -208,6 +215,8 @@ def test_settings_of_the_machine_change_nothing(
     settings = {"PIP_USER": "1", "PIP_TARGET": str(tmp_path / "x"), "PIP_PREFIX": str(tmp_path / "x")}
     settings |= {"UV_EXCLUDE_NEWER": "2001-01-01", "UV_OFFLINE": "1", "UV_SYSTEM_PYTHON": "1"}
     settings |= {"PIP_TRUSTED_HOST": HOST, "UV_INSECURE_HOST": HOST}
+    (tmp_path / "constraints").write_text(f"{PACKAGE}==0.6.0\n")
+    settings |= dict.fromkeys(("PIP_CONSTRAINT", "UV_CONSTRAINT", "UV_OVERRIDE"), str(tmp_path / "constraints"))
     for name in TOOLS:
         installer = tool(name)
         done = installer("", **settings)
@@ -237,6 +246,60 @@ def test_a_list_with_its_own_source_asks_no_other(
     done = installer(mirror.pypi, UV_HTTP_RETRIES="0")
     assert done.returncode == 1
     assert not mirror.requests
+
+
+SOURCE = """
+[tool.poetry.dependencies]
+annotated-types = { source = "extra" }
+
+[[tool.poetry.source]]
+name = "extra"
+url = "%s"
+priority = "explicit"
+"""
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves a folder."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("page", ["links.html", "simple"])
+def test_what_poetry_locks_from_a_page_is_installed(
+    bake: Bake, tool: Callable[[str], Tool], tmp_path: Path, page: str
+) -> None:
+    """From a flat page and from an index, with single quotes and a base; if it fails, the page is named."""
+    index = f"{index_environment()['PYPI_MIRROR']}{PACKAGE}/"
+    with urllib.request.urlopen(index) as answer:
+        (link,) = re.findall(rf'href="([^"]+/{FILE.replace("*", "0.7.0-.*")}#[^"]+)"', answer.read().decode())
+    with urllib.request.urlopen(urljoin(index, link)) as answer:
+        content = answer.read()
+    name = link.rpartition("/")[2]
+    project, installer, site = bake(service_type="worker"), tool("uv"), tmp_path / "site"
+    serve = functools.partial(Quiet, directory=site)
+    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host = f"http://127.0.0.1:{server.server_port}"
+        url = f"{host}/{page}"
+        (site / "files").mkdir(parents=True)
+        (site / "files" / name.partition("#")[0]).write_bytes(content)
+        shown = site / page / ("" if page.endswith("html") else f"{PACKAGE}/index.html")
+        shown.parent.mkdir(parents=True, exist_ok=True)
+        shown.write_text(f"<base href='{host}/files/'><a href='{name}'>x</a>")
+        project.append("pyproject.toml", SOURCE % url)
+        add_dependency(project, PACKAGE)
+        relock(project)
+        assert lock_script(project, "--wheels").returncode == 0
+        shutil.copy(project.path / "lists/requirements-1.txt", installer.folder / "requirements.txt")
+        assert installer(None).returncode == 0
+        assert installer.installed
+        server.shutdown()
+    done = installer(None, UV_HTTP_RETRIES="0")
+    assert done.returncode == 1
+    assert lines(done, f"mirror: {url} failed: its message is above; giving up")
+    assert not lines(done, "upstream")
 
 
 @pytest.mark.parametrize("case", ["cut short", "altered"])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from service_runtime.middleware import no_text
 from tests.runtime.processes import wait_for
 from tests.runtime.services import Service, answer, request
 
@@ -114,6 +115,27 @@ def test_a_body_above_the_limit_is_refused(serve: Callable[..., Service]) -> Non
         connection.sendall(b"3e8\r\n" + bytes(1000) + b"\r\n")
         assert answer(connection)[0] == 413
     assert [line["status"] for line in access_lines(service)] == [200, 413, 413]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"\x80\xff", "application/octet-stream", 422),
+        (b'{"a": ["\\ud800"]}', "application/json", 422),
+        (b'{"a": "\\ud800"}', "application/json", 500),  # the application's own fault: it has accepted that
+    ],
+)
+def test_a_body_that_is_no_text_is_no_error_of_the_service(
+    serve: Callable[..., Service], body: bytes, kind: str, status: int
+) -> None:
+    service = serve()
+    answer, _ = service.call("/echo", body, Content_Type=kind)
+    assert answer.status == status
+    service.process.terminate()
+    errors = [line for line in service.process.result().logs if line["level"] == "ERROR"]
+    assert len(errors) == (status == 500)
+    with pytest.raises(UnicodeError):
+        no_text(None, UnicodeError())
 
 
 def test_requests_above_the_limit_are_told_to_come_again(serve: Callable[..., Service]) -> None:

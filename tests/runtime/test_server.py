@@ -154,7 +154,9 @@ def test_a_stop_during_a_slow_start_ends_it_at_once(start: Callable[..., Process
 def test_a_start_that_fails_is_logged_and_ends_with_3(start: Callable[..., Process], port: int) -> None:
     result = start("-m", "sample", TEST_RUN="sample.app:with_broken_start", PORT=str(port)).result()
     assert (result.code, result.errors) == (3, "")
-    assert "no database" in " ".join(line["message"] for line in result.logs if line["level"] == "ERROR")
+    cause, end = (line["message"] for line in result.logs if line["level"] == "ERROR")
+    assert "no database" in cause
+    assert end == "Application startup failed. Exiting."
 
 
 def test_an_application_without_lifespan_is_served(serve: Callable[..., Service]) -> None:

@@ -27,6 +27,9 @@ OF_OTHERS = {
     "env_file ... must be a string",
     "unknown flag: --watch",
     "looking up compose provider failed",
+    "DEP001",
+    "DEP003",
+    "DEP004",
 }
 
 

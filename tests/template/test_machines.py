@@ -1,6 +1,7 @@
 """A developer's machine: which Python it has or lost, its settings in .env, what `make clean` leaves."""
 
 import contextlib
+import json
 import os
 import pty
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.combinations import CHOICES
+from tests.helpers.dotenv import TEXT, VALUES
 from tests.helpers.engine import GIVE_UP, until
 from tests.helpers.machine import index_environment, interpreters
 from tests.helpers.mirror import HOST
@@ -79,6 +81,8 @@ def test_one_environment_alone_may_have_lost_its_python(bake: Bake, gone: str) -
     project.make("--dry-run", "install")
     done = [folder for folder in (".tools", ".venv") if (project.path / folder / "done").exists()]
     assert done == [folder for folder in (".tools", ".venv") if folder != gone]
+    (project.path / done[0] / "done").unlink()  # as where an installation has failed
+    assert project.make("--dry-run", "install").stderr == ""
 
 
 def test_a_moved_or_copied_checkout_makes_its_environments_anew(installed: Installed, tmp_path: Path) -> None:
@@ -150,6 +154,32 @@ def free_port() -> int:
     """Return a port that nothing listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
+
+
+@pytest.mark.parametrize("wrong", ["", "C D=3", "C='open", "C=$NOWHERE", "C=${D", "C='x' y"])
+@pytest.mark.parametrize("target", ["run", "dev"])
+def test_lines_of_env(installed: Installed, target: str, wrong: str) -> None:
+    """They mean what they mean to Compose (tests/image/test_compose.py); one that can't be read is named."""
+    project, env = installed(next(iter(interpreters())), CHOICES["service_type"][0])
+    file = f"src/{project.package}/__main__.py"
+    source = project.read(file)
+    # Ends `make dev` as well, which would wait for a change.
+    ending = (
+        "import json, os, signal; print(json.dumps(dict(os.environ)), flush=True); os.kill(os.getppid(), signal.SIGINT)"
+    )
+    project.write(file, ending if target == "dev" else ending.rpartition(";")[0])
+    project.write(".env", f"A='1\n2'\n{wrong}\nB=2\n" if wrong else TEXT)
+    try:
+        done = project.make(target, env={**env, "EMPTY": ""}, check=False)
+    finally:
+        project.write(file, source)
+        (project.path / ".env").unlink()
+    if wrong:
+        assert done.returncode != 0
+        assert ".env, line 3 can't be read; allowed: NAME=value" in done.stderr
+    else:
+        told = json.loads(next(text for text in done.stdout.splitlines() if text.startswith("{")))
+        assert {name: told.get(name) for name in VALUES} == VALUES
 
 
 @pytest.mark.parametrize("service", CHOICES["service_type"])

@@ -74,9 +74,13 @@ def test_project_passes_its_own_checks_in_its_base_image(
     )
 
 
+IMPORT = '"""A fault."""\n\nimport {0}\n\nX = {0}\n'
 # The check, the file that gets a fault, the fault, and a word of what is said about it.
 FAULTS = {
     "style": ("lint", "src/example_service/fault.py", "import os\n", "F401"),
+    "package of the group dev": ("lint", "src/example_service/fault.py", IMPORT.format("httpx2"), "DEP004"),
+    "package that another one brings": ("lint", "src/example_service/fault.py", IMPORT.format("pluggy"), "DEP003"),
+    "package that nobody has": ("lint", "src/example_service/fault.py", IMPORT.format("nowhere"), "DEP001"),
     "Dockerfile": ("lint", "Dockerfile", "FROM scratch\nRUN cd /tmp\n", "DL3003"),
     "type": ("types", "src/example_service/fault.py", "X: int = ''\n", "Incompatible types"),
     "failing test": ("test", "tests/test_fault.py", "def test_it() -> None:\n    assert not 1\n", "1 failed"),

@@ -6,6 +6,7 @@ import re
 import time
 from typing import Any
 
+from fastapi.exceptions import RequestValidationError
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,6 +28,7 @@ class Middleware:
         """Wrap `app` according to `settings`."""
         self._app, self._limited = app, RequestBodyLimitMiddleware(app, settings.max_body)
         self._root, self._free = settings.root_path, settings.max_concurrency
+        getattr(app, "exception_handlers", {}).setdefault(UnicodeError, no_text)
         self.streams: set[asyncio.Task[Any]] = set()
         self._over = False
 
@@ -49,9 +51,7 @@ class Middleware:
         is_probe = scope["path"].removeprefix(self._root) in ("/healthz", "/readyz")
         task: Any = asyncio.current_task()
         given = dict(scope["headers"])
-        identity = given.get(b"x-request-id", b"")
-        if not SAFE_ID.fullmatch(identity):
-            identity = os.urandom(16).hex().encode()
+        identity = sent if SAFE_ID.fullmatch(sent := given.get(b"x-request-id", b"")) else os.urandom(16).hex().encode()
         logs.request_id.set(identity.decode())
 
         async def watched(message: Message) -> None:
@@ -93,6 +93,13 @@ class Middleware:
             self.streams.discard(task)
             if is_open:
                 logs.access(scope, status or 500, begin)
+
+
+def no_text(_: object, error: Exception) -> PlainTextResponse:
+    """Answer 422 where FastAPI fails to repeat a body in its own answer; raise any other error."""
+    if isinstance(error.__context__, RequestValidationError):
+        return PlainTextResponse("the body is no text", 422)
+    raise error
 
 
 async def _lifespan(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

@@ -59,6 +59,7 @@ class Server(uvicorn.Server):
         with contextlib.suppress(OSError):  # without a place for it, the check asks the default port
             health.note(f"port {ANY.get(host, host)} {self.config.port}")
         serving, stopping = asyncio.create_task(self.serve([listener])), asyncio.create_task(stop.wait())
+        serving.add_done_callback(lambda task: task.cancelled() or task.exception())  # uvicorn has logged it
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
         if not (self.started or serving.done()):
             logger.info("stopped during the start")

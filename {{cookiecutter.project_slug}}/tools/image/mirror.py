@@ -46,6 +46,7 @@ WRONG_HASH = re.compile(r"hash mismatch|do not match the hashes|not match any kn
 # Variables of pip and uv that would change what a command installs, where to, or how safely.
 IGNORED = {"PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_TRUSTED_HOST", "PIP_NO_BINARY"}
 IGNORED |= {"UV_TARGET", "UV_PREFIX", "UV_SYSTEM_PYTHON", "UV_INSECURE_HOST", "UV_EXCLUDE_NEWER", "UV_OFFLINE"}
+IGNORED |= {"PIP_CONSTRAINT", "UV_CONSTRAINT", "UV_OVERRIDE"}
 # A second source beside the mirror: the better version would win, wherever it came from.
 SECOND = {"PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"}
 SECOND |= {"UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"}
@@ -188,14 +189,14 @@ def asked(url: str) -> str:
     return f"{url or 'upstream'}, asked through the proxy {re.sub('//[^/]*@', '//', proxy)},"
 
 
-def with_fallback(setting: Setting, download: Callable[[str], int]) -> None:
-    """Do `download` with the mirror; if it fails and may, again with upstream (""). Else end with 1."""
+def with_fallback(setting: Setting, download: Callable[[str], int], own: str = "") -> None:
+    """Do `download` with the mirror; if it fails and may, again with upstream (""); or with `own`. Else end with 1."""
     urls = [setting.url, ""] if setting.url and fallback(os.environ) else [setting.url]
     for url in urls:
         if not download(url):
             return
         then = "giving up" if url == urls[-1] else "trying again on upstream"
-        say(f"{asked(url)} failed: its message is above; {then}")
+        say(f"{asked(url or own)} failed: its message is above; {then}")
     if urls[-1]:
         say(f"nothing else may be asked (MIRROR_FALLBACK=0). The address is from {setting.origin}; see 'make doctor'")
     raise SystemExit(1)
@@ -237,22 +238,21 @@ def index(command: list[str]) -> None:
     named = re.findall(r"https?://[^\s#]+", "\n".join(lists))
     for url in named:
         checked(Setting(url, "pyproject.toml"), os.environ)
-    has_own = any(text.startswith(("--index-url ", "--no-index ")) for text in lists)
-    setting = Setting("", "pyproject.toml") if has_own else pypi(os.environ)
+    own = named[0] if any(text.startswith(("--index-url ", "--no-index ")) for text in lists) else ""
+    setting = Setting("", "pyproject.toml") if own else pypi(os.environ)
 
     def download(url: str) -> int:
         with environment(url, [url, *named], os.environ) as env:
             status, output = run(command, env)
         if status and WRONG_HASH.search(output):
-            source = url or (named[0] if has_own else "upstream")
-            say(f"STOP: {source} served a file with another hash than the locked one; it was not installed.")
-            say("It is not tried elsewhere. Find out who changed the file, or the lock, before you build again.")
+            say(f"STOP: {url or own or 'upstream'} served a file with another hash than the locked one.")
+            say("It is neither installed nor tried elsewhere. Find out first who changed the file, or the lock.")
             say("(pip before 25.1 says the same of a file that was cut short.)")
             say("To leave the mirror out meanwhile: PYPI_MIRROR= (a build argument, or in the environment of make)")
             raise SystemExit(3)
         return status
 
-    with_fallback(setting, download)
+    with_fallback(setting, download, own)
 
 
 # --- packages from Debian -----------------------------------------------------------------------------------
