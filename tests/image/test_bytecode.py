@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from image.layer import VENV
 from image.packages import Package, split
 from tests.helpers.combinations import ROOT
 from tests.helpers.project import Run, run
@@ -85,20 +86,21 @@ def keys(folder: Path, *names: str, digests: dict[str, str], later: str = "") ->
     folder.mkdir()
     packages = []
     for name in names:
-        files = {f"{folder}/{name}.py": "own", f"{folder}/shared.py": digests.get(name, "same")}
+        files = {f"{VENV}/{name}.py": "own", f"{VENV}/shared.py": digests.get(name, "same")}
         for path in files:
-            Path(path).write_text("")
+            (folder / Path(path).name).write_text("")
         record = folder / f"RECORD-{name}"
         record.write_text(name)
         packages.append(Package(name, record, files, 1))
-    mixed = {f"{folder}/shared.py": package for package in packages if package.name == later}
+    mixed = {f"{VENV}/shared.py": package for package in packages if package.name == later}
     sources = split(packages, folder / "layers", mixed)
     return dict(zip(names, (source.key for source in sources), strict=True))
 
 
-def test_the_key_is_of_all_that_is_compiled(tmp_path: Path) -> None:
+def test_the_key_is_of_all_that_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a file that two packages bring, one has the bytecode; of which content, the other one may decide."""
     folder = tmp_path / "site"
+    monkeypatch.setattr("image.packages.INSTALLED", folder)
 
     def of(*names: str, later: str = "", **digests: str) -> dict[str, str]:
         found = keys(folder, *names, digests=digests, later=later)

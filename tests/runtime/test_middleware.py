@@ -1,12 +1,17 @@
 """What proxies, logs and clients see of a request: real processes and connections."""
 
+import asyncio
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from service_runtime.middleware import no_text
+from service_runtime import logs
+from service_runtime.middleware import Middleware, no_text
+from service_runtime.settings import ServerSettings
+from service_runtime.stop import stop
 from tests.runtime.processes import wait_for
 from tests.runtime.services import Service, answer, request
 
@@ -148,3 +153,46 @@ def test_requests_above_the_limit_are_told_to_come_again(serve: Callable[..., Se
         assert service.get("/healthz") == service.get("/readyz") == (200, False)
         assert answer(connection) == (200, False)
     assert service.get("/greeting") == (200, False)
+
+
+def test_a_websocket_that_a_stop_ends_or_the_code_refuses_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
+    """Without a connection, since a project need not have what speaks WebSocket."""
+    scope: dict[str, Any] = {"type": "websocket", "path": "/chat", "raw_path": b"/chat", "headers": [], "client": None}
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        return {}
+
+    async def send(message: Any) -> None:
+        sent.append(dict(message))
+
+    async def refuse(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "websocket.close", "code": 1000})
+
+    async def accept(_scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await receive()
+
+    async def main() -> None:
+        await Middleware(refuse, ServerSettings())(dict(scope), receive, send)
+        middleware = Middleware(accept, ServerSettings())
+        task = asyncio.create_task(middleware(dict(scope), receive, send))
+        while not middleware.streams:
+            await asyncio.sleep(0)
+        middleware.end_streams()
+        await task
+
+    logs.configure()
+    stop.requested = True
+    try:
+        asyncio.run(main())
+    finally:
+        stop.requested = False
+        logging.basicConfig(force=True, handlers=[logging.NullHandler()])
+    assert [message["type"] for message in sent] == ["websocket.close", "websocket.accept"]
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [(line["method"], line["route"], line["status"]) for line in lines] == [
+        ("WEBSOCKET", "/chat", 403),
+        ("WEBSOCKET", "/chat", 101),
+    ]

@@ -3,9 +3,12 @@
 import json
 from collections.abc import Callable
 from http.client import HTTPResponse
+from typing import cast
 
+import httptools
 import pytest
 
+from service_runtime.protocol import Parser, Protocol
 from tests.runtime.services import Service, request
 
 OFFER = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2_Settings": "AAMAAABkAAQAAP__"}
@@ -32,3 +35,13 @@ def test_an_upgrade_that_is_not_taken_is_ignored(serve: Callable[..., Service], 
                 assert (response.status, json.loads(response.read())) == (200, {"name": "Ann"})
     service.process.terminate()
     assert [line for line in service.process.result().logs if line["level"] != "INFO"] == []
+
+
+def test_an_upgrade_that_is_taken_goes_to_what_speaks_it() -> None:
+    class Taking:
+        def declines(self) -> bool:
+            return False
+
+    offer = b"GET /chat HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    with pytest.raises(httptools.HttpParserUpgrade):
+        Parser(cast(Protocol, Taking())).feed_data(offer)

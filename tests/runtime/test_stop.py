@@ -1,8 +1,10 @@
+import asyncio
 import signal
 from collections.abc import Callable
 
 import pytest
 
+from service_runtime.stop import Stop
 from tests.runtime.processes import Process
 
 # Many short sleeps, since Python handles a signal that comes just before a sleep begins only after it.
@@ -78,3 +80,16 @@ def test_code_on_an_event_loop_can_wait_for_the_stop(start: Callable[..., Proces
     process.terminate()
     assert process.read_line() == "over True"
     assert process.wait(60) == 0
+
+
+def test_code_can_wait_for_the_stop() -> None:
+    stop = Stop()
+
+    async def main() -> None:
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        stop.requested = True
+        await waiting
+
+    asyncio.run(main())
