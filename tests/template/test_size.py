@@ -19,11 +19,11 @@ MOST = {
     "tools/sbom.py": 150,
     "tools/contract/*.py": 900,
     "tools/image/*.py": 920,
-    "tools/**/*.py": 2373,
+    "tools/**/*.py": 2411,
     "tools/pins/*.txt": 920,
     "src/service_runtime/*.py": 760,
 }
-FILES = 76
+FILES = 77
 
 
 @pytest.mark.parametrize("name", MOST)
