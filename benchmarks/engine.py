@@ -125,7 +125,7 @@ def sandbox(image: str, *options: str) -> list[str]:
 
 def import_seconds(image: str, python: str, package: str) -> float:
     """Return how many seconds the import of the service takes in a fresh container."""
-    code = f"import time; t = time.perf_counter(); import {package}.__main__; print(time.perf_counter() - t)"
+    code = f"import time; t = time.perf_counter(); import {package}.app; print(time.perf_counter() - t)"
     return float(docker(*sandbox(image, "--rm", "--entrypoint", python), "-c", code))
 
 
