@@ -9,7 +9,7 @@ VALUES = {
     "DOLLAR": "pa$word",
     "RAW": r"C:\new $HOME # it's",
     "QUOTED": 'one\n"two"\t$three \\',
-    "LINES": "first\nsecond",
+    "SEVERAL": "first\nsecond",
     "COMMENT": "value#1",
     "REFERENCE": "two words, again",
     "EXPORTED": "yes",
@@ -26,7 +26,7 @@ LIST=["http://a", "http://b"]
 DOLLAR=pa$$word
 RAW='C:\new $HOME # it\'s'   # a comment
 QUOTED="one\n\"two\"\t\$three \\"
-LINES="first
+SEVERAL="first
 second"
 COMMENT = value#1 # a comment
 REFERENCE=${WORDS}, again
