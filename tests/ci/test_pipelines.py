@@ -222,7 +222,7 @@ def test_a_request_pushes_nothing(repository: Callable[[str], Repository]) -> No
 def test_what_breaks_its_contract_or_budget_is_not_pushed(repository: Callable[[str], Repository]) -> None:
     here = repository("gitlab")
     here.project.replace("Dockerfile", "\nUSER 10001:10001\n", "\nUSER 0:0\n")
-    here.project.replace("pyproject.toml", "budget = { venv = 16,", "budget = { venv = 1,")
+    here.project.replace("pyproject.toml", "budget = { venv = 20,", "budget = { venv = 1,")
     here.commit()
     done = here.run(MAIN, "build-image", POINTS="user: or size:")
     assert done.status != 0

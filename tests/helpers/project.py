@@ -94,8 +94,8 @@ def baked(cookies: Any, answers: Answers) -> Project:
 
 
 def share_tools(project: Project, first: Project, folder: str) -> None:
-    """Give a project the tools in a folder of the first one, which makes them from nothing."""
-    if first is not project:
+    """Give a project the tools in a folder of the first one, if that has made them by now."""
+    if first is not project and (first.path / folder / "done").exists():
         shutil.copytree(first.path / folder, project.path / folder, symlinks=True, copy_function=os.link)
         # Newer than the pins of this project, which are the same; a moved folder is made again.
         (project.path / folder / "done").unlink()

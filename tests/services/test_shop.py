@@ -62,7 +62,7 @@ print(urllib.request.urlopen(urllib.request.Request("http://%s:8000/shop/basket/
 def shop(scaffold: Scaffold, engine: Engine) -> tuple[Project, str]:
     """The project, and its image."""
     project = scaffold("shop", service_type="fastapi", build_image="slim")
-    project.replace("pyproject.toml", "venv = 40, bytecode = 14", "venv = 60, bytecode = 25")
+    project.replace("pyproject.toml", "venv = 45,", "venv = 70,")
     services.finish(project, *TELEMETRY)
     return project, engine.build(project, "--build-arg", "VERSION=0.1.0")[0]
 
