@@ -17,9 +17,9 @@ MOST = {
     "tools/labels.py": 45,
     "tools/push.py": 100,
     "tools/sbom.py": 150,
-    "tools/contract/*.py": 900,
+    "tools/contract/*.py": 904,
     "tools/image/*.py": 920,
-    "tools/**/*.py": 2411,
+    "tools/**/*.py": 2415,
     "tools/pins/*.txt": 920,
     "src/service_runtime/*.py": 760,
 }

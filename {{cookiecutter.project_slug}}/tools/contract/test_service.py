@@ -11,6 +11,7 @@ import pytest
 from contract.image import PATIENCE, SLOW, Image, engine, none_of, point
 
 CANARY = "canary-6f1c0b"  # of the environment, which the log must not have
+RESETS = 4  # new connections that the kernel takes in the moment in which the service closes its port
 AT_ONCE = 1 * SLOW  # seconds in which a service must end that is idle, or told twice
 
 
@@ -134,6 +135,7 @@ def test_requests(image: Image) -> str:
         counts = json.loads(client.communicate(timeout=PATIENCE)[0] or b"{}")
     assert code == 0, f"status {code}"
     assert counts["lost"] == 0, f"{counts['lost']} of {counts['lost'] + counts['answered']} requests lost"
+    assert counts["reset"] <= RESETS, f"{counts['reset']} new connections reset, allowed: {RESETS} as the port closes"
     assert counts["not ready"], "/readyz never answered 503"
     return f"{counts['answered']} answered, 0 lost, {counts['not ready']} with 503"
 
